@@ -1,0 +1,69 @@
+# What this project can be told to do. `make` alone prints the list; only Python 3.11 or newer, pip and make are needed.
+
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+# More words for the command behind a target: make up ARGS="--no-flower --port 9000", make test ARGS="-k ledger -x"
+ARGS ?=
+# Processes that run the tests
+JOBS ?= 2
+# The Python to begin with. Empty: the first of these that is new enough.
+PYTHON ?=
+PYTHONS := python3.11 python3 python3.12 python3.13 python3.14 python
+
+.DEFAULT_GOAL := help
+.PHONY: help up test check fix bench-loop clean
+
+help: ## Print this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@echo 'More words for the command: make up ARGS="--port 9000", make test ARGS="-k ledger -x"'
+
+up: $(VENV)/installed-demo ## Install what is missing, then run everything: server, API, worker, Flower
+	@exec $(BIN)/backyard up $(ARGS)
+
+test: $(VENV)/installed-dev check ## Install what is missing, then check and test everything
+	@exec $(BIN)/pytest -n $(JOBS) $(ARGS)
+
+check: $(VENV)/installed-dev ## Check style, types, import rules, Dockerfile and compose.yaml
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
+
+fix: $(VENV)/installed-dev ## Format the code, repair what can be repaired, renew the generated parts of the docs
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/python tests/project/blocks.py
+
+bench-loop: $(VENV)/installed-dev ## Measure how long requests block the API's event loop
+	@exec $(BIN)/python benchmarks/loop_blocking.py $(ARGS)
+
+clean: ## Remove the virtual environment, caches and builds; your data in .backyard stays
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find src tests examples benchmarks -name __pycache__ -type d -exec rm -rf {} +
+
+# A stamp is as old as the last installation: a change of pyproject.toml or constraints.txt makes the next one due.
+
+$(VENV)/installed-demo: $(VENV)/created pyproject.toml constraints.txt
+	@echo 'Installing Backyard and what its demo needs ...'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo]' -c constraints.txt
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/created pyproject.toml constraints.txt
+	@echo 'Installing Backyard and what its tests need ...'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	@touch $(VENV)/installed-demo $@
+
+$(VENV)/created:
+	@for python in $(PYTHON) $(PYTHONS); do \
+	    if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	        echo "Creating $(VENV) with $$("$$python" --version) ..."; \
+	        "$$python" -m venv $(VENV) && touch $@ && exit 0; \
+	        echo "$$python could not create $(VENV); on Debian and Ubuntu, install the package python3-venv." >&2; \
+	        exit 1; \
+	    fi; \
+	done; \
+	echo 'No Python 3.11 or newer was found. Install one, or name it: make up PYTHON=/path/to/python3.11' >&2; \
+	exit 1
