@@ -1,0 +1,1 @@
+"""Words and rules: models, states, definitions, errors. No I/O, no clock, imports nothing above."""

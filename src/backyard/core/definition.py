@@ -1,0 +1,200 @@
+"""A definition: one typed function, with its input model, output adapter and policy."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError, from_json
+
+from backyard.core.errors import DefinitionError, InvalidInputError
+from backyard.core.policy import Policy
+from backyard.core.signature import Shape, read_signature
+
+#: Field errors that an answer shows; the first ones say enough.
+SHOWN_ERRORS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A typed function that can be submitted as a task.
+
+    Args:
+        name: The name under which tasks are submitted.
+        function: The user's function.
+        policy: How its tasks are run.
+        shape: What its signature says.
+        example: An input shown in the documentation.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    policy: Policy
+    shape: Shape
+    doc: str = ""
+    example: Mapping[str, Any] | None = field(default=None)
+
+    @property
+    def input_model(self) -> type[BaseModel]:
+        """The pydantic model of the input: one field a parameter."""
+        return self.shape.input_model
+
+    @property
+    def output(self) -> TypeAdapter[Any]:
+        """The adapter of what the function returns."""
+        return self.shape.output
+
+    @property
+    def summary(self) -> str:
+        """The first line of the function's docstring, or its name in words."""
+        return self.doc.partition("\n")[0] or self.name.replace("_", " ").capitalize()
+
+    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> BaseModel:
+        """Check Python arguments, given as to the function itself.
+
+        Raises:
+            InvalidInputError: They do not fit; its errors name the fields.
+        """
+        names = self.shape.names
+        if len(args) > len(names):
+            raise InvalidInputError(
+                f"{self.name} takes {len(names)} arguments and got {len(args)}. They are: {', '.join(names) or 'none'}."
+            )
+        values = dict(zip(names, args, strict=False))
+        for name, value in kwargs.items():
+            if name in values:
+                raise InvalidInputError(f"{self.name} got the argument '{name}' twice.")
+            values[name] = value
+        attributes = dict(self.shape.fields)
+        try:
+            return self.input_model.model_validate(
+                {attributes.get(name, name): value for name, value in values.items()}
+            )
+        except ValidationError as error:
+            raise invalid_input(self.name, error) from None
+
+    def parse(self, text: str | bytes) -> BaseModel:
+        """Check an input that came as JSON.
+
+        Raises:
+            InvalidInputError: It is not JSON, or does not fit; its errors name the fields.
+        """
+        try:
+            return self.input_model.model_validate_json(text)
+        except ValidationError as error:
+            raise invalid_input(self.name, error) from None
+
+    def encode(self, model: BaseModel) -> bytes:
+        """Return a checked input as JSON text.
+
+        Raises:
+            InvalidInputError: A value cannot be written as JSON.
+        """
+        try:
+            text = model.model_dump_json(by_alias=True).encode()
+            if b"null" in text:
+                check_nothing_lost(text, model.model_dump(mode="json", by_alias=True))
+        except (ValueError, RecursionError) as error:
+            raise InvalidInputError(f"The input of {self.name} cannot travel as JSON: {error}") from None
+        return text
+
+    def arguments(self, model: BaseModel) -> dict[str, Any]:
+        """Return a checked input as keyword arguments of the function, each as its own type."""
+        return {name: getattr(model, key) for name, key in self.shape.fields}
+
+    def encode_result(self, value: Any) -> bytes:
+        """Check what the function returned, and return it as JSON text.
+
+        Raises:
+            pydantic.ValidationError: The value is not of the declared type.
+            pydantic_core.PydanticSerializationError: The value cannot be written as JSON.
+        """
+        checked = self.output.validate_python(value)
+        text = self.output.dump_json(checked, by_alias=True)
+        if b"null" in text:
+            check_nothing_lost(text, self.output.dump_python(checked, mode="json", by_alias=True))
+        return text
+
+    def decode_result(self, text: str | bytes) -> Any:
+        """Return a kept result as its own type."""
+        return self.output.validate_json(text)
+
+    def call(self, context: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Call the function here and now, with checked arguments; an ``async`` function returns its coroutine.
+
+        Raises:
+            InvalidInputError: The arguments do not fit.
+        """
+        arguments = self.arguments(self.bind(args, kwargs))
+        if self.shape.context is not None:
+            arguments[self.shape.context] = context
+        return self.function(**arguments)
+
+
+def define(
+    function: Callable[..., Any], name: str | None, example: Mapping[str, Any] | None, **options: Any
+) -> Definition:
+    """Make a definition of a function, or refuse it with a sentence that says what to do.
+
+    Args:
+        function: The user's ``def`` or ``async def`` function.
+        name: The definition's name; None takes the function's.
+        example: An input for the documentation; it must fit the function.
+        options: The fields of :class:`~backyard.core.policy.Policy`.
+
+    Raises:
+        DefinitionError: The function or an option cannot work.
+    """
+    chosen = name if name is not None else getattr(function, "__name__", "")
+    shape = read_signature(function, chosen)
+    policy = Policy.declared(chosen, options)
+    definition = Definition(chosen, function, policy, shape, inspect.getdoc(function) or "", example)
+    if example is not None:
+        try:
+            definition.bind((), example)
+        except InvalidInputError as error:
+            raise DefinitionError(f"The example of '{chosen}' does not fit its own input: {error}") from None
+    return definition
+
+
+def check_nothing_lost(text: bytes, value: Any) -> None:
+    """Refuse what pydantic writes as null without a word: NaN and infinities in models of the user's own.
+
+    Args:
+        text: What was written.
+        value: The same as plain values.
+
+    Raises:
+        pydantic_core.PydanticSerializationError: There is such a number in it.
+    """
+    waiting: list[tuple[Any, Any]] = [(from_json(text), value)]
+    while waiting:
+        written, meant = waiting.pop()
+        if isinstance(written, dict):
+            waiting += ((written[key], meant[key]) for key in written)
+        elif isinstance(written, list):
+            waiting += zip(written, meant, strict=True)
+        elif written is None and isinstance(meant, float):
+            raise PydanticSerializationError(
+                f"a model holds {meant}, which JSON has no word for. "
+                "Give the model model_config = ConfigDict(ser_json_inf_nan='strings')"
+            )
+
+
+def invalid_input(name: str, error: ValidationError) -> InvalidInputError:
+    """Turn pydantic's error into ours, field by field."""
+    rows = [
+        {"location": list(row["loc"]), "message": row["msg"], "type": row["type"]}
+        for row in error.errors(include_url=False, include_context=False, include_input=False)[:SHOWN_ERRORS]
+    ]
+    first = rows[0]
+    place = ".".join(str(part) for part in cast("list[Any]", first["location"])) or "the body"
+    return InvalidInputError(f"The input of {name} is not valid: {place}: {first['message']}", rows)
+
+
+def jsonable(text: bytes) -> Any:
+    """Read JSON text that this project wrote itself."""
+    return from_json(text)

@@ -1,0 +1,245 @@
+"""Every error Backyard raises on purpose.
+
+BackyardError                     500  anything below
+├── DefinitionError               -    a wrong declaration, refused at import
+├── SettingsError                 -    an unusable setting, refused at start
+├── InvalidInputError             422  the input does not fit the definition
+├── UnknownDefinitionError        404  no definition of that name
+├── UnknownTaskError              404  no task with that id
+├── UnknownFileError              404  no uploaded file with that id
+├── UnknownArtifactError          404  the task has no artifact of that name
+├── UnsafeNameError               422  a file or artifact name that could leave its folder
+├── TooLargeError                 413  a body over its limit
+├── WrongContentTypeError         415  a body that does not say it is JSON
+├── IdempotencyConflictError      422  one Idempotency-Key, two different inputs
+├── NotFinishedError              -    result() ran out of time
+├── TaskFailedError               -    result() of a task that ended FAILURE
+├── TaskCancelledError            -    result() of a cancelled task; raised inside one that is told to stop
+├── LedgerUnavailableError        503  the Redis server cannot be reached or will not write
+├── StorageUnavailableError       503  the file storage cannot be reached or will not write
+├── MissingLibraryError           -    an optional library is not installed
+├── ServerError                   -    the embedded server cannot start
+├── PortInUseError                -    another program listens on the port
+├── PartFailedError               -    a part of `backyard up` cannot start
+└── TargetError                   -    ``module:attribute`` names no yard
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class BackyardError(Exception):
+    """Anything Backyard raises on purpose.
+
+    Args:
+        message: What happened and what to do about it, in one or two sentences.
+    """
+
+    #: HTTP status when the error leaves through the API.
+    status: ClassVar[int] = 500
+    #: Stable, machine-readable name.
+    code: ClassVar[str] = "error"
+    #: Short human title, the same for every error of the class.
+    title: ClassVar[str] = "Something went wrong"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class DefinitionError(BackyardError):
+    """A task function was declared in a way that cannot work."""
+
+    code = "definition"
+    title = "The task declaration cannot work"
+
+
+class SettingsError(BackyardError):
+    """A setting has a value that cannot work."""
+
+    code = "settings"
+    title = "The settings cannot work"
+
+
+class InvalidInputError(BackyardError):
+    """The input does not fit the definition's input model.
+
+    Args:
+        message: What happened and what to do.
+        errors: One entry a field: ``{"location": [...], "message": str, "type": str}``.
+    """
+
+    status = 422
+    code = "invalid_input"
+    title = "The input is not valid"
+
+    def __init__(self, message: str, errors: list[dict[str, Any]] | None = None) -> None:
+        super().__init__(message)
+        self.errors = errors or []
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle with the field errors, as Celery's pools require."""
+        return type(self), (self.message, self.errors)
+
+
+class UnknownDefinitionError(BackyardError):
+    """No definition of that name is registered."""
+
+    status = 404
+    code = "unknown_definition"
+    title = "No such definition"
+
+
+class UnknownTaskError(BackyardError):
+    """No task has that id, or its record's lifetime has ended."""
+
+    status = 404
+    code = "unknown_task"
+    title = "No such task"
+
+
+class UnknownFileError(BackyardError):
+    """No uploaded file has that id."""
+
+    status = 404
+    code = "unknown_file"
+    title = "No such file"
+
+
+class UnknownArtifactError(BackyardError):
+    """The task saved no artifact of that name."""
+
+    status = 404
+    code = "unknown_artifact"
+    title = "No such artifact"
+
+
+class UnsafeNameError(BackyardError):
+    """A file or artifact name could leave its folder."""
+
+    status = 422
+    code = "unsafe_name"
+    title = "The name is not safe"
+
+
+class TooLargeError(BackyardError):
+    """A request body is over its size limit."""
+
+    status = 413
+    code = "too_large"
+    title = "The body is too large"
+
+
+class WrongContentTypeError(BackyardError):
+    """A request body does not say that it is JSON."""
+
+    status = 415
+    code = "wrong_content_type"
+    title = "The body does not say that it is JSON"
+
+
+class IdempotencyConflictError(BackyardError):
+    """An Idempotency-Key came a second time with another input."""
+
+    status = 422
+    code = "idempotency_conflict"
+    title = "The Idempotency-Key was used for another input"
+
+
+class NotFinishedError(BackyardError, TimeoutError):
+    """The task was not final when the given time had passed."""
+
+    code = "not_finished"
+    title = "The task is not finished"
+
+
+class TaskFailedError(BackyardError):
+    """The task ended in FAILURE.
+
+    Args:
+        message: The failure in one line.
+        failure: The failure as the record keeps it (kind, type, message, traceback).
+    """
+
+    code = "task_failed"
+    title = "The task failed"
+
+    def __init__(self, message: str, failure: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.failure = failure or {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle with the failure, as Celery's pools require."""
+        return type(self), (self.message, self.failure)
+
+
+class TaskCancelledError(BackyardError):
+    """The task was cancelled; inside a running task: stop now."""
+
+    code = "task_cancelled"
+    title = "The task was cancelled"
+
+
+class LedgerUnavailableError(BackyardError):
+    """The Redis server cannot be reached, or refuses to write.
+
+    Args:
+        message: What happened and what to do.
+        task_id: The id a submit was sent with, if its fate is unsure: repeating the submit with it is safe.
+    """
+
+    status = 503
+    code = "ledger_unavailable"
+    title = "The task store is not available"
+
+    def __init__(self, message: str, task_id: str | None = None) -> None:
+        super().__init__(message)
+        self.task_id = task_id
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle with the task id, as Celery's pools require."""
+        return type(self), (self.message, self.task_id)
+
+
+class StorageUnavailableError(BackyardError):
+    """The file storage cannot be reached, or refuses to write."""
+
+    status = 503
+    code = "storage_unavailable"
+    title = "The file storage is not available"
+
+
+class MissingLibraryError(BackyardError):
+    """A definition needs an optional library that is not installed."""
+
+    code = "missing_library"
+    title = "A library is missing"
+
+
+class ServerError(BackyardError):
+    """The embedded Redis-compatible server cannot start."""
+
+    code = "server"
+    title = "The embedded server cannot start"
+
+
+class PortInUseError(BackyardError):
+    """Another program already listens on a port that Backyard needs."""
+
+    code = "port_in_use"
+    title = "The port is in use"
+
+
+class PartFailedError(BackyardError):
+    """A part of the stack cannot start, however often it is tried."""
+
+    code = "part_failed"
+    title = "A part cannot start"
+
+
+class TargetError(BackyardError):
+    """The ``module:attribute`` on the command line names no yard, or cannot be imported."""
+
+    code = "target"
+    title = "The target names no yard"
