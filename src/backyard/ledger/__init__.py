@@ -1,0 +1,1 @@
+"""The live truth, in Redis: records, queues, leases, what is due."""

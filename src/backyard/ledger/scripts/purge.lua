@@ -1,0 +1,28 @@
+-- Discard the ready entries of a queue; their tasks end REVOKED. What is handed out stays.
+-- ARGV: events_kept, queue, most at once. Returns the number discarded.
+local kept, queue, most = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local gone = 0
+for _, lane in ipairs(LANES) do
+  local key = lane_key(queue, lane)
+  local from = '-'
+  local groups = redis.pcall('XINFO', 'GROUPS', key)
+  if not groups.err then
+    for _, group in ipairs(groups) do
+      local row = {}
+      for f = 1, #group, 2 do row[group[f]] = group[f + 1] end
+      if row['name'] == GROUP then from = '(' .. row['last-delivered-id'] end
+    end
+  end
+  for _, entry in ipairs(redis.call('XRANGE', key, from, '+', 'COUNT', most - gone)) do
+    local id = entry[2][2]
+    redis.call('XDEL', key, entry[1])
+    gone = gone + 1
+    if id and id ~= '' and redis.call('HGET', task_key(id), 'entry') == lane .. '/' .. entry[1] then
+      redis.call('HSET', task_key(id), 'state', 'REVOKED')
+      finish(id)
+      emit(kept, id, 'state', 'REVOKED', redis.call('HGET', task_key(id), 'attempt') or '0', '{"reason":"purged"}')
+    end
+  end
+  if gone >= most then break end
+end
+return gone

@@ -1,0 +1,151 @@
+"""The legend of keys is complete, and the scripts run on the oldest server that is supported."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+
+import pytest
+
+from backyard.core.states import Verb
+from backyard.ledger import keys as keys_module
+from backyard.ledger.keys import LANES, PRIORITY, Keys, lane_of, split_queue_key
+from backyard.ledger.scripts import script
+from support.bench import LEASE, Bench
+
+SCRIPTS = sorted(
+    one.name.removesuffix(".lua") for one in files("backyard.ledger.scripts").iterdir() if one.name.endswith(".lua")
+)
+OLDEST = (6, 2)
+#: Options of commands that came after the oldest server, where a command itself is older.
+TOO_NEW = {
+    "EXPIRE": {"NX", "XX", "GT", "LT"}, "PEXPIRE": {"NX", "XX", "GT", "LT"}, "XADD": {"KEEPREF", "DELREF", "ACKED"},
+    "XREADGROUP": {"CLAIM"}, "XGROUP": {"ENTRIESREAD"}, "SET": {"IFEQ", "IFNE"}, "XAUTOCLAIM": set(), "ZADD": set(),
+}  # fmt: skip
+
+
+def legend() -> dict[str, str]:
+    """Return the rows of the legend: pattern of the key, and its type."""
+    rows = re.findall(
+        r"^``\{yard\}:(\S+?)``.*?  (hash|list|stream|set|zset|string|mixed) ", keys_module.__doc__ or "", re.MULTILINE
+    )
+    return {"^" + re.sub(r"<\w+>", ".+", pattern) + "$": kind for pattern, kind in rows}
+
+
+def full_run(bench: Bench) -> None:
+    """Go through everything the ledger does, so that it leaves every key it can leave."""
+    run, calls = bench.run, bench.calls
+    bench.submit("done", once="k e:y", fingerprint="f", once_lifetime=60, fields={"input": "{}"})
+    bench.submit("later", due="+600000")
+    (taken,) = bench.take()
+    bench.start("done", taken.tag)
+    run(calls.note("done", 1, "log", "{}", logged=True))
+    bench.move(Verb.PROGRESS, "done", 1)
+    bench.move(Verb.SUCCEED, "done", 1)
+    bench.move(Verb.SUCCEED, "done", 2)
+    for lane in ("high", "low"):
+        bench.submit(lane, lane=lane)
+    hand = bench.take(most=2)
+    run(calls.give_back([hand[0].place], "rejected"))
+    run(calls.set_aside(*hand[1].place, "unreadable"))
+    run(calls.put("q", "high", b"plain"))
+    run(calls.renew(LEASE, ["c"], ["old"]))
+    run(calls.declare("another"))
+    bench.submit("ready", queue="a:b.c")
+    bench.cancel("later")
+    bench.submit("delayed", due="+600000")
+
+
+def test_legend_names_every_key_and_its_type(bench: Bench) -> None:
+    full_run(bench)
+    rows = legend()
+    assert len(rows) == 14, "a row of the legend is not written like the others"
+    used = set()
+    for key in bench.client.scan_iter(f"{bench.keys.prefix}*", 1_000):
+        name = key.removeprefix(bench.keys.prefix)
+        found = [pattern for pattern in rows if re.match(pattern, name)]
+        assert len(found) == 1, f"the legend has {len(found)} rows for {key}"
+        assert bench.client.type(key) == rows[found[0]]
+        used.add(found[0])
+    kept_by_celery = {"^binding:.+$", "^group:.+$"}
+    assert set(rows) - used == kept_by_celery, "a row of the legend names a key that nothing makes"
+
+
+def test_all_keys_carry_the_yards_tag(bench: Bench) -> None:
+    before = set(bench.client.scan_iter("*", 1_000))
+    full_run(bench)
+    made = set(bench.client.scan_iter("*", 1_000)) - before
+    assert made
+    assert all(key.startswith(f"{{{bench.keys.yard}}}:") for key in made)
+
+
+def test_only_what_the_legend_says_outlives_its_time(bench: Bench) -> None:
+    full_run(bench)
+    lasting = {
+        key.removeprefix(bench.keys.prefix)
+        for key in bench.client.scan_iter(f"{bench.keys.prefix}*", 1_000)
+        if bench.client.ttl(key) == -1
+    }
+    assert {name for name in lasting if name.startswith(("task:", "once:", "log:"))} == {
+        "task:high", "task:ready", "task:delayed",
+    }  # fmt: skip
+
+
+def test_scripts_use_the_words_of_the_legend() -> None:
+    names = {re.match(r"\w+", pattern[1:])[0] for pattern in legend()}  # type: ignore[index]  # each begins with a word
+    for name in SCRIPTS:
+        used = set(
+            re.findall(r"prefix \.\. '(\w+)", (files("backyard.ledger.scripts") / f"{name}.lua").read_text("utf-8"))
+        )
+        assert used <= names, f"{name}.lua makes a key that the legend does not know"
+
+
+def test_lua_and_python_name_the_same_lanes() -> None:
+    text = script("take").text
+    assert re.findall(r"'(\w+)'", re.search(r"local LANES = \{(.*)\}", text)[1]) == list(LANES)  # type: ignore[index]  # it is there
+    assert f"local GROUP = '{keys_module.GROUP}'" in text
+
+
+@pytest.mark.parametrize(("queue", "lane"), [("default", "low"), ("a:b", "again"), ("queue:x", "high")])
+def test_lane_key_is_read_back(queue: str, lane: str) -> None:
+    assert split_queue_key(Keys("y").queue(queue, lane)) == (queue, lane)
+
+
+def test_lanes_of_celery_priorities() -> None:
+    assert [lane_of(number) for number in range(10)] == ["high"] * 3 + ["normal"] * 3 + ["low"] * 4
+    assert {lane: lane_of(number) for lane, number in PRIORITY.items()} == {lane: lane for lane in PRIORITY}
+    assert lane_of(None) == "high"
+
+
+# -- the oldest server ------------------------------------------------------------------------------------------------
+
+
+def commands_of(name: str) -> list[list[str]]:
+    """Return the commands of a script, each with the fixed words that are written into it."""
+    text = re.sub(r"--.*", "", script(name).text)
+    calls = re.findall(r"redis\.p?call\(((?:[^()]|\([^()]*\))*)\)", text)
+    return [re.findall(r"'([A-Z]+)'", call) for call in calls]
+
+
+@pytest.mark.parametrize("name", [name for name in SCRIPTS if name != "prelude"])
+def test_script_needs_no_newer_server(bench: Bench, name: str) -> None:
+    commands = commands_of(name)
+    assert len(commands) >= 10, "the prelude alone has as many"
+    asked = {command for command, *_ in commands}
+    answer = bench.client.execute_command("COMMAND DOCS", *asked)
+    documents = dict(zip(answer[::2], answer[1::2], strict=True))
+    assert {word.upper() for word in documents} == asked, "a command that the server does not know"
+    for word, facts in documents.items():
+        since = tuple(int(part) for part in facts[facts.index("since") + 1].split(".")[:2])
+        assert since <= OLDEST, f"{word} came with {since}"
+    for command, *words in commands:
+        assert not set(words) & TOO_NEW.get(command, set()), f"{command} {words} is newer than {OLDEST}"
+
+
+@pytest.mark.parametrize("name", [name for name in SCRIPTS if name != "prelude"])
+def test_script_stays_in_the_language_of_old_servers(name: str) -> None:
+    text = script(name).text
+    assert not text.startswith("#!"), "flags of scripts came with Redis 7"
+    assert "redis.setresp" not in text
+    assert "server.call" not in text, "Valkey's own name"
+    assert not re.search(r"\bos\.|\bio\.|\brequire\b|\bgoto\b|//", re.sub(r"--.*", "", text))
