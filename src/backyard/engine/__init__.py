@@ -1,0 +1,1 @@
+"""The distributed engine: Celery and kombu are spoken here, and only here."""

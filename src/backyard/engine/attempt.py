@@ -1,0 +1,232 @@
+"""One attempt of a task, from its start to its outcome."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn, Protocol
+
+from billiard.common import terminate_handler_fired
+from billiard.exceptions import WorkerLostError
+from celery.exceptions import (
+    Ignore,
+    Reject,
+    Retry,
+    SoftTimeLimitExceeded,
+    TaskRevokedError,
+    WorkerShutdown,
+    WorkerTerminate,
+)
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError, from_json, to_json
+
+from backyard.context import Context
+from backyard.core.definition import Definition
+from backyard.core.errors import InvalidInputError, LedgerUnavailableError, TaskCancelledError, TaskFailedError
+from backyard.core.failure import failure_of
+from backyard.core.states import Verb
+from backyard.engine.backend import InvalidResultError, kind_of
+from backyard.engine.current import Attempt, set_current
+from backyard.engine.loop import loop_thread
+from backyard.engine.message import ETA
+from backyard.files import Files
+from backyard.ledger.ledger import Ledger
+
+logger = logging.getLogger("backyard.attempt")
+
+#: Seconds between two tries to start while the server is away.
+AWAY = 0.5
+#: Why the ledger refuses an attempt for good, and the exception that stands for it among Celery's own callers.
+NEVER: dict[str, type[Exception]] = {"expired": TaskRevokedError, "lost": WorkerLostError}
+
+
+@dataclass(slots=True)
+class Services:
+    """What attempts of a yard work with: the ledger, the files, and the path that the yard's routes begin with."""
+
+    ledger: Ledger
+    files: Files
+    prefix: Callable[[], str]
+
+
+class Attempted(Protocol):
+    """What an attempt needs of its Celery task."""
+
+    yard_definition: Definition | None
+    yard_losses: int
+    request: Any
+    backend: Any
+    yard_call: Callable[..., Any]
+    retry: Callable[..., Any]
+
+    @property
+    def yard_services(self) -> Services:
+        """Ledger and files of the yard the task belongs to."""
+
+
+def run_attempt(task: Attempted, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Run one attempt, and return its result as plain JSON values for Celery to pass on.
+
+    Raises:
+        celery.exceptions.Ignore: The attempt was not to start, or the task was cancelled; its entry is dropped.
+        celery.exceptions.Retry: It failed, and the policy allows another.
+        celery.exceptions.Reject: The task asked for its entry to be dropped or given back.
+        Exception: It failed for good.
+    """
+    attempt = start(task)
+    try:
+        return perform(task, attempt, args, kwargs)
+    except (Ignore, Reject, Retry) as wish:
+        follow(task, attempt, wish)
+        raise
+    except Exception as error:
+        if attempt.stopped:
+            stop(task, attempt, error)
+        attempt.failure = failure_of(error, kind_of(error))
+        retry_or_raise(task, attempt, error)
+        if isinstance(error, MemoryError):
+            # Celery lets it end the whole worker, and all who run beside this task.
+            raise harmless(error) from None
+        raise
+    except BaseException as error:
+        if leaving(error):
+            raise
+        attempt.failure = failure_of(error, kind_of(error))
+        raise harmless(error) from None
+
+
+def perform(task: Attempted, attempt: Attempt, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Read the input, call the function, check the output."""
+    definition = task.yard_definition
+    if definition is None:
+        return task.yard_call(args, kwargs)
+    services = task.yard_services
+    context = Context(
+        attempt.task_id, definition.name, attempt.number, services.ledger, services.files, prefix=services.prefix()
+    )
+    try:
+        return encode_output(definition, attempt, call(definition, context, read_input(definition, args, kwargs)))
+    except TaskCancelledError:
+        # Another task's result may raise it as well, and that is a failure like any other.
+        attempt.stopped = context.stopping
+        raise
+    finally:
+        context.close()
+
+
+def start(task: Attempted) -> Attempt:
+    """Begin the attempt in the ledger, where only the task's living queue entry may begin one.
+
+    A server that is away is waited for: the task has not run, so nothing has failed.
+    """
+    set_current(None)
+    request = task.request
+    ledger = task.yard_services.ledger
+    worker = request.hostname or "unknown"
+    call = ledger.calls.start(request.id, request.get("entry") or "", uuid.uuid4().hex, worker, task.yard_losses)
+    while True:
+        try:
+            answer = ledger.run(call)
+            break
+        except LedgerUnavailableError as error:
+            logger.warning("Task %s waits to start: %s", request.id, error)
+            time.sleep(AWAY)
+        except SoftTimeLimitExceeded as error:
+            raise Reject(error, requeue=True) from error
+    if answer.attempt is None:
+        logger.info("Task %s does not start: %s", request.id, answer.reason)
+        if answer.reason in NEVER:
+            # The record says so already; this tells the task's chain, chord and errbacks.
+            task.backend.mark_as_failure(request.id, NEVER[answer.reason](answer.reason), request=request)
+        raise Ignore(answer.reason)
+    request.eta = request.get(ETA)
+    attempt = Attempt(request.id, answer.attempt, worker)
+    set_current(attempt)
+    return attempt
+
+
+def follow(task: Attempted, attempt: Attempt, wish: Exception) -> None:
+    """Do what the ledger has to do with what a task asked of Celery."""
+    calls = task.yard_services.ledger.calls
+    if isinstance(wish, Ignore) and not attempt.replaced:
+        # The task is over; where it was sent anew, or given a final state, this is refused and that stands.
+        task.backend.insist(calls.move(Verb.SUCCEED, attempt.task_id, attempt=attempt.number))
+    elif isinstance(wish, Reject) and wish.requeue:
+        # Given back by its own wish, it does not count as lost, as it would if the worker did it.
+        queue, lane, entry = task.request.properties["delivery_tag"].rsplit("/", 2)
+        task.backend.insist(calls.give_back([(queue, lane, entry)], "asked"))
+
+
+def leaving(error: BaseException) -> bool:
+    """Whether an exception is the process's own way to its end, which no task may stop."""
+    return isinstance(error, WorkerShutdown | WorkerTerminate) or terminate_handler_fired()
+
+
+def harmless(error: BaseException) -> TaskFailedError:
+    """Return a failure in place of an exception that would end the worker."""
+    return TaskFailedError(f"{type(error).__name__}: {error}".rstrip(": "))
+
+
+def read_input(definition: Definition, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn the message's arguments into the function's own types."""
+    names = definition.shape.names
+    if len(args) > len(names):
+        raise InvalidInputError(f"{definition.name} takes {len(names)} arguments and got {len(args)}.")
+    values = {**dict(zip(names, args, strict=False)), **kwargs}
+    return definition.arguments(definition.parse(to_json(values, bytes_mode="base64")))
+
+
+def call(definition: Definition, context: Context, arguments: dict[str, Any]) -> Any:
+    """Call the function; a coroutine runs on the process's one event loop."""
+    if definition.shape.context is not None:
+        arguments[definition.shape.context] = context
+    value = definition.function(**arguments)
+    return loop_thread().run(value, lambda: context.cancelled) if definition.shape.is_async else value
+
+
+def encode_output(definition: Definition, attempt: Attempt, value: Any) -> Any:
+    """Check the result, and keep it as JSON for the record."""
+    try:
+        attempt.encoded = definition.encode_result(value)
+    except (ValidationError, PydanticSerializationError, RecursionError) as error:
+        raise InvalidResultError(
+            f"{definition.name} returned something else than it declares: {error}. Mend the function or its annotation."
+        ) from error
+    return from_json(attempt.encoded)
+
+
+def stop(task: Attempted, attempt: Attempt, error: Exception) -> NoReturn:
+    """End a task that was cancelled while it ran.
+
+    Raises:
+        celery.exceptions.Ignore: Always; nothing is left to be stored.
+    """
+    calls = task.yard_services.ledger.calls
+    data = '{"reason":"cancelled"}'
+    moved = task.backend.insist(calls.move(Verb.STOP, attempt.task_id, attempt=attempt.number, data=data))
+    logger.info("Task %s was cancelled in attempt %d (%s)", attempt.task_id, attempt.number, moved.outcome)
+    if moved.applied:
+        # The record says so already; this tells the task's chord.
+        task.backend.mark_as_revoked(attempt.task_id, "cancelled", request=task.request)
+    raise Ignore("cancelled") from error
+
+
+def retry_or_raise(task: Attempted, attempt: Attempt, error: Exception) -> None:
+    """Send the task anew if its policy allows; what does not fit its declaration will not fit later either.
+
+    Raises:
+        celery.exceptions.Retry: It was sent anew.
+    """
+    if task.yard_definition is None:
+        return
+    policy = task.yard_definition.policy
+    spent = task.request.retries >= policy.retries
+    if spent or isinstance(error, InvalidInputError | InvalidResultError):
+        return
+    wait = policy.wait_before_retry(task.request.retries + 1)
+    if isinstance(error, SoftTimeLimitExceeded):
+        logger.warning("Task %s ran out of time in attempt %d", attempt.task_id, attempt.number)
+    raise task.retry(exc=error, countdown=wait, max_retries=policy.retries)

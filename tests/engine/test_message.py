@@ -1,0 +1,116 @@
+"""Our composed message is Celery's own, field by field."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from backyard import Backyard, Settings
+from backyard.core.models import Lane
+from backyard.engine.message import compose, is_task, read_message, submission_of
+from backyard.ledger.keys import PRIORITY
+
+TASK_ID = "0197b6a0-0000-7000-8000-000000000001"
+
+
+def stored_by_celery(yard: Backyard, queue: str, lane: Lane, **options: Any) -> dict[str, Any]:
+    """Send through Celery's own composer and kombu's envelope, and return what stands in the queue."""
+    yard.celery.send_task(
+        "add",
+        (),
+        {"a": 1, "b": "ä"},
+        task_id=TASK_ID,
+        queue=queue,
+        priority=PRIORITY[lane],
+        ignore_result=False,
+        **options,
+    )
+    client: Any = yard.ledger.client
+    ((_, fields),) = client.xrange(yard.ledger.keys.queue(queue, lane))
+    message: dict[str, Any] = json.loads(fields[b"m"])
+    return message
+
+
+@pytest.mark.parametrize(("queue", "lane"), [("default", "normal"), ("reports", "high"), ("default", "low")])
+def test_composed_message_is_celerys_own(new_yard: Backyard, queue: str, lane: Lane) -> None:
+    limits = {"time_limit": 7.5, "soft_time_limit": 2.5}
+    theirs = stored_by_celery(new_yard, queue, lane, **limits)
+    payload = json.dumps({"a": 1, "b": "ä"}).encode()
+    ours = json.loads(compose(TASK_ID, "add", payload, queue=queue, lane=lane, timelimit=(7.5, 2.5)))
+
+    assert json.loads(ours.pop("body")) == json.loads(theirs.pop("body"))
+    # These are for people, or name one sending: of the same type, not of the same text.
+    for place, name in (("headers", "argsrepr"), ("headers", "kwargsrepr"), ("properties", "delivery_tag")):
+        assert type(ours[place].pop(name)) is type(theirs[place].pop(name))
+    # Answers go to the result backend; the queue of Celery's rpc backend is of no use.
+    assert isinstance(theirs["properties"].pop("reply_to"), str)
+    assert ours["properties"].pop("reply_to") == ""
+    # A queue is found by its own name, through whichever exchange.
+    assert theirs["properties"]["delivery_info"].pop("exchange") in ("", "default", queue)
+    assert ours["properties"]["delivery_info"].pop("exchange") == ""
+    assert ours["headers"] == theirs["headers"]
+    assert ours == theirs
+    new_yard.celery.close()
+
+
+def test_composed_message_of_a_typed_submit_equals_celerys_delay(new_yard: Backyard) -> None:
+    @new_yard.task(timeout=3)
+    def add(a: int, b: int = 2) -> int:
+        return a + b
+
+    first = add.submit_sync(1).task_id
+    second = add.apply_async((1,)).id
+    client: Any = new_yard.ledger.client
+    rows = client.xrange(new_yard.ledger.keys.queue("default", "normal"))
+    ours, theirs = (json.loads(fields[b"m"]) for _, fields in rows)
+    assert json.loads(ours["body"]) == json.loads(theirs["body"])
+    assert (ours["headers"]["id"], theirs["headers"]["id"]) == (first, second)
+    assert set(ours["headers"]) == set(theirs["headers"])
+    assert new_yard.ledger.record(first).json("input") == new_yard.ledger.record(second).json("input")
+    new_yard.celery.close()
+
+
+def test_a_message_of_celerys_loses_eta_and_expiry_to_the_ledger(new_yard: Backyard) -> None:
+    new_yard.celery.send_task("add", (1,), task_id=TASK_ID, countdown=3_600, expires=7_200)
+    record = new_yard.ledger.record(TASK_ID)
+    assert record.state == "SCHEDULED"
+    headers = json.loads(record.fields["message"])["headers"]
+    assert (headers["eta"], headers["expires"]) == (None, None)
+    assert record.number("expires") - record.number("due") == pytest.approx(3_600_000, abs=5)
+    new_yard.celery.close()
+
+
+def test_only_protocol_two_is_a_task() -> None:
+    assert is_task({"headers": {"task": "a", "id": "b"}})
+    assert not is_task({"headers": {"task": "a"}})
+    assert not is_task({"headers": None})
+
+
+def test_submission_keeps_family_and_attempt() -> None:
+    message = {
+        "body": "[[1], {}, {}]", "content-type": "application/json", "properties": {},
+        "headers": {"id": "x", "task": "t", "parent_id": "p", "root_id": "r", "group": "g"},
+    }  # fmt: skip
+    submission = submission_of(message, "q", 0, 60, attempt=3)
+    assert submission.fields == {"input": '{"args":[1],"kwargs":{}}', "parent_id": "p", "root_id": "r", "group_id": "g"}
+    assert submission.words()[1] == "again 3"
+    assert Settings(redis_url="redis://127.0.0.1:1").redis_url == "redis://127.0.0.1:1"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": 7}, {"task": ["x"]}, {"retries": "2"}, {"timelimit": 3}, {"timelimit": [1]}, {"timelimit": ["1", None]},
+        {"eta": "soon"}, {"expires": "2026-99-99"}, {"stamps": []}, {"stamped_headers": "x"}, {"group_index": "0"},
+    ],
+)  # fmt: skip
+def test_headers_that_would_end_a_worker_are_refused(change: dict[str, Any]) -> None:
+    message = json.loads(compose(TASK_ID, "add", b"{}", queue="q", lane="normal", timelimit=(None, None)))
+    assert read_message(json.dumps(message).encode(), tag="q/normal/1-0", entry="normal/1-0", again=True)["headers"][
+        "redelivered"
+    ]
+    message["headers"].update(change)
+    with pytest.raises(ValueError, match="not a task message: header"):
+        read_message(json.dumps(message).encode(), tag="q/normal/1-0", entry="normal/1-0", again=False)
