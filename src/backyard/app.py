@@ -1,0 +1,284 @@
+"""Class Backyard: where a yard's definitions, its ledger, its engine and its doors meet."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import re
+import weakref
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
+
+from celery import Celery
+
+from backyard.context import Context
+from backyard.core.definition import Definition, define
+from backyard.core.errors import (
+    DefinitionError,
+    IdempotencyConflictError,
+    LedgerUnavailableError,
+    UnknownDefinitionError,
+)
+from backyard.embedded.server import running_server_url
+from backyard.engine.app import make_celery
+from backyard.engine.attempt import Services
+from backyard.engine.queues import add_queue, queue_names
+from backyard.engine.task import task_options
+from backyard.files import Files
+from backyard.handle import TaskHandle
+from backyard.ledger.calls import Accepted, Submission
+from backyard.ledger.feed import Feed
+from backyard.ledger.ledger import Ledger
+from backyard.settings import Settings, load_settings
+from backyard.submit import Options, submission
+from backyard.typed import Decorator, TypedTask
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: Tasks that an event loop composes and sends without a pause: about 10 ms.
+TOGETHER = 100
+DEFAULT_URL = "redis://127.0.0.1:6379/0"
+
+
+class Backyard:
+    """A yard: a set of definitions with one ledger, one engine and one place for files.
+
+    Args:
+        name: Its name; yards of different names share nothing, on one server too.
+        settings: Its settings; None reads them from the environment.
+
+    Raises:
+        DefinitionError: The name cannot work.
+        SettingsError: An environment variable has a value that cannot work.
+    """
+
+    def __init__(self, name: str = "backyard", *, settings: Settings | None = None) -> None:
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,63}", name):
+            raise DefinitionError(
+                f"'{name}' cannot be a yard's name: use letters, digits, '_' and '-', a letter first."
+            )
+        self.name = name
+        self.settings = settings or load_settings()
+        self.definitions: dict[str, Definition] = {}
+        #: Path that the yard's routes begin with, set by :meth:`mount`.
+        self.prefix = ""
+        self._listeners: list[Callable[[Definition], None]] = []
+        self._feeds: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Feed] = weakref.WeakKeyDictionary()
+
+    # -- parts ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def url(self) -> str:
+        """URL of the ledger's server: the settings', else the data directory's running server, else the usual port."""
+        return self.settings.redis_url or running_server_url(self.settings.data_dir) or DEFAULT_URL
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The live truth."""
+        return Ledger(self.url, self.name, events_kept=self.settings.events_kept, timeout=self.settings.redis_timeout)
+
+    @cached_property
+    def files(self) -> Files:
+        """Uploaded files and artifacts."""
+        return Files.from_settings(self.settings)
+
+    @cached_property
+    def celery(self) -> Celery:
+        """The Celery app: for ``celery -A module:yard.celery worker``, canvas, signals and Flower."""
+        return make_celery(self.name, self.url, self.settings, Services(self.ledger, self.files, lambda: self.prefix))
+
+    @property
+    def feed(self) -> Feed:
+        """The live news, for the running event loop."""
+        loop = asyncio.get_running_loop()
+        feed = self._feeds.get(loop)
+        if feed is None:
+            feed = self._feeds[loop] = Feed(self.ledger)
+        return feed
+
+    # -- definitions ----------------------------------------------------------------------------------------------
+
+    @overload
+    def task(self, function: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /) -> TypedTask[P, R]: ...
+
+    @overload
+    def task(self, function: Callable[Concatenate[Context, P], R], /) -> TypedTask[P, R]: ...
+
+    @overload
+    def task(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> TypedTask[P, R]: ...
+
+    @overload
+    def task(self, function: Callable[P, R], /) -> TypedTask[P, R]: ...
+
+    @overload
+    def task(
+        self, /, *, name: str | None = ..., example: Mapping[str, Any] | None = ..., **options: Any
+    ) -> Decorator: ...
+
+    def task(
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        example: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Register a typed function as a definition.
+
+        Args:
+            function: A ``def`` or ``async def`` function with annotated parameters.
+            name: The definition's name; None takes the function's.
+            example: An input for the documentation.
+            options: ``queue``, ``timeout``, ``retries``, ``backoff``, ``backoff_max``, ``priority``, ``expires`` and
+                ``result_expires``, as described in :class:`~backyard.core.policy.Policy`.
+
+        Raises:
+            DefinitionError: The function or an option cannot work; the message says what to do.
+        """
+        if function is None:
+            return lambda given: self._register(given, name, example, options)
+        return self._register(function, name, example, options)
+
+    def _register(
+        self, function: Callable[..., Any], name: str | None, example: Mapping[str, Any] | None, options: dict[str, Any]
+    ) -> TypedTask[Any, Any]:
+        definition = define(function, name, example, **options)
+        known = self.definitions.get(definition.name)
+        if known is not None and _place(known) != _place(definition):
+            raise DefinitionError(
+                f"Two functions are registered as '{definition.name}': {_place(known)} and {_place(definition)}. "
+                "Give one of them another name with @yard.task(name=...)."
+            )
+        add_queue(self.celery, definition.policy.queue)
+        self.celery.tasks.pop(definition.name, None)
+        engine_task = self.celery.task(**task_options(definition))(definition.function)
+        self.definitions[definition.name] = definition
+        for listener in self._listeners:
+            listener(definition)
+        return TypedTask(self, definition, engine_task)
+
+    def definition(self, name: str) -> Definition:
+        """Return a definition by name.
+
+        Raises:
+            UnknownDefinitionError: There is none; the message names the closest.
+        """
+        if name in self.definitions:
+            return self.definitions[name]
+        close = difflib.get_close_matches(name, self.definitions, n=1)
+        hint = f"Did you mean '{close[0]}'?" if close else "GET /definitions lists them."
+        raise UnknownDefinitionError(f"There is no definition '{name}'. {hint}")
+
+    def on_define(self, listener: Callable[[Definition], None]) -> None:
+        """Call a function for each definition, those that are there and those to come."""
+        for definition in list(self.definitions.values()):
+            listener(definition)
+        self._listeners.append(listener)
+
+    def queues(self) -> list[str]:
+        """Return the names of the queues that workers of this yard read."""
+        return queue_names(self.celery)
+
+    def queue_depths(self, names: Sequence[str]) -> dict[str, int]:
+        """Count the ready entries of queues.
+
+        Raises:
+            LedgerUnavailableError: The server is away.
+        """
+        return self.ledger.run(self.ledger.calls.depth(list(names)))
+
+    # -- submit ---------------------------------------------------------------------------------------------------
+
+    async def submit(self, definition: Definition, payload: bytes, options: Options) -> TaskHandle[Any]:
+        """Submit a checked input.
+
+        Args:
+            definition: What it is a task of.
+            payload: The input as JSON text, checked by the definition.
+            options: What this submit says beside it.
+
+        Raises:
+            IdempotencyConflictError: The key was used for another input.
+            LedgerUnavailableError: The server is away; its ``task_id`` makes repeating the submit safe.
+        """
+        ready = submission(definition, payload, options, self.settings)
+        try:
+            (accepted,) = await self.ledger.asubmit([ready])
+        except LedgerUnavailableError as error:
+            raise LedgerUnavailableError(error.message, ready.task_id) from error
+        return self._handle(definition, ready, accepted)
+
+    def submit_sync(self, definition: Definition, payload: bytes, options: Options) -> TaskHandle[Any]:
+        """Submit a checked input outside of an event loop; arguments and errors as for :meth:`submit`."""
+        ready = submission(definition, payload, options, self.settings)
+        try:
+            (accepted,) = self.ledger.submit([ready])
+        except LedgerUnavailableError as error:
+            raise LedgerUnavailableError(error.message, ready.task_id) from error
+        return self._handle(definition, ready, accepted)
+
+    async def submit_many(
+        self, definition: Definition, payloads: Sequence[bytes], options: Options
+    ) -> list[TaskHandle[Any]]:
+        """Submit many checked inputs, a part of them a round trip."""
+        handles: list[TaskHandle[Any]] = []
+        for start in range(0, len(payloads), TOGETHER):
+            # Composed a part at a time, so that the event loop is free in between.
+            some = payloads[start : start + TOGETHER]
+            ready = [submission(definition, one, options, self.settings) for one in some]
+            accepted = await self.ledger.asubmit(ready)
+            handles += [self._handle(definition, *pair) for pair in zip(ready, accepted, strict=True)]
+        return handles
+
+    def handle(self, task_id: str, name: str | None = None) -> TaskHandle[Any]:
+        """Return a handle of a task that was submitted before, here or elsewhere.
+
+        Args:
+            task_id: The task's id.
+            name: The definition's name, so that the result comes back as its own type.
+        """
+        definition = self.definition(name) if name else None
+        return TaskHandle(task_id, definition, self.ledger, lambda: self.feed)
+
+    def _handle(self, definition: Definition, ready: Submission, accepted: Accepted) -> TaskHandle[Any]:
+        if accepted.outcome == "conflict":
+            raise IdempotencyConflictError(
+                f"The Idempotency-Key '{ready.once}' made task {accepted.task_id} of another input. Use a new key."
+            )
+        created = accepted.outcome == "created"
+        return TaskHandle(accepted.task_id, definition, self.ledger, lambda: self.feed, created=created)
+
+    # -- doors ----------------------------------------------------------------------------------------------------
+
+    def mount(self, app: FastAPI, prefix: str = "") -> None:
+        """Put the yard's routes into a FastAPI app, and its start and stop into the app's lifespan.
+
+        Args:
+            app: Your app.
+            prefix: Path that all routes begin with, such as ``/jobs``.
+        """
+        from backyard.api import mount  # noqa: PLC0415 - the door stands above; a program without HTTP never opens it
+
+        mount(self, app, prefix)
+
+    async def end_watching(self) -> None:
+        """End what waits for news on the running event loop: open streams would hold a server's end up."""
+        feed = self._feeds.pop(asyncio.get_running_loop(), None)
+        if feed is not None:
+            await feed.close()
+
+    async def close(self) -> None:
+        """Close what belongs to the running event loop, and what threads share."""
+        await self.end_watching()
+        await self.ledger.aclose()
+        self.ledger.close()
+
+
+def _place(definition: Definition) -> str:
+    return f"{definition.function.__module__}.{definition.function.__qualname__}"

@@ -1,0 +1,136 @@
+"""A submitted task, seen from the program that submitted it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Generic, TypeVar
+
+from backyard.core.definition import Definition
+from backyard.core.errors import NotFinishedError, TaskCancelledError, TaskFailedError
+from backyard.core.models import TaskView
+from backyard.core.states import State
+from backyard.ledger.events import News
+from backyard.ledger.feed import Feed
+from backyard.ledger.ledger import Ledger
+from backyard.ledger.record import Record
+
+R = TypeVar("R")
+
+_POLL = 0.05
+_POLL_MOST = 0.5
+
+
+class TaskHandle(Generic[R]):
+    """A task that was submitted.
+
+    Args:
+        task_id: The task's id.
+        definition: What it is a task of; None gives results as plain JSON values.
+        ledger: Where its record is.
+        feed: Gives the live news of the running event loop.
+        created: Whether the submit made it; False where its id or Idempotency-Key had made it before.
+    """
+
+    def __init__(
+        self,
+        task_id: str,
+        definition: Definition | None,
+        ledger: Ledger,
+        feed: Callable[[], Feed],
+        *,
+        created: bool = True,
+    ) -> None:
+        self.task_id = task_id
+        self.definition = definition
+        self.created = created
+        self._ledger = ledger
+        self._feed = feed
+
+    def __repr__(self) -> str:
+        return f"TaskHandle({self.task_id!r})"
+
+    async def status(self) -> TaskView:
+        """Return the task as it stands.
+
+        Raises:
+            UnknownTaskError: Its record's lifetime has ended.
+            LedgerUnavailableError: The server is away.
+        """
+        return (await self._ledger.arecord(self.task_id)).view()
+
+    def status_sync(self) -> TaskView:
+        """Return the task as it stands, outside of an event loop."""
+        return self._ledger.record(self.task_id).view()
+
+    async def result(self, timeout: float | None = None) -> R:  # noqa: ASYNC109 - the argument is part of the promise
+        """Wait for the result, as the type that the function returns.
+
+        Args:
+            timeout: Seconds to wait; None waits without end.
+
+        Raises:
+            NotFinishedError: The time is over.
+            TaskFailedError: The task ended in FAILURE.
+            TaskCancelledError: The task was cancelled.
+            LedgerUnavailableError: The server is away.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                await self._feed().wait(self.task_id)
+        except TimeoutError:
+            raise self._unfinished(timeout) from None
+        return self._outcome(await self._ledger.arecord(self.task_id))
+
+    def result_sync(self, timeout: float | None = None) -> R:
+        """Wait for the result outside of an event loop; arguments and errors as for :meth:`result`."""
+        end = None if timeout is None else time.monotonic() + timeout
+        pause = _POLL
+        while not (record := self._ledger.record(self.task_id)).final:
+            if end is not None and time.monotonic() >= end:
+                raise self._unfinished(timeout)
+            time.sleep(pause)
+            pause = min(pause * 1.5, _POLL_MOST)
+        return self._outcome(record)
+
+    def events(self, after: str | None = None) -> AsyncIterator[News]:
+        """Yield the task's news, from its first event on, up to its final state.
+
+        Args:
+            after: The id of the last event already seen.
+        """
+        return self._feed().watch(self.task_id, after)
+
+    async def cancel(self) -> bool:
+        """Cancel the task: a waiting one never starts, a running one is told to stop.
+
+        Returns:
+            Whether there was something to cancel; False where the task is final.
+        """
+        (outcome,) = await self._ledger.arun(self._ledger.calls.cancel([self.task_id]))
+        return outcome in ("cancelled", "requested")
+
+    def cancel_sync(self) -> bool:
+        """Cancel the task outside of an event loop."""
+        (outcome,) = self._ledger.run(self._ledger.calls.cancel([self.task_id]))
+        return outcome in ("cancelled", "requested")
+
+    def _outcome(self, record: Record) -> R:
+        if record.state is State.REVOKED:
+            raise TaskCancelledError(f"Task {self.task_id} was cancelled.")
+        if record.state is State.FAILURE:
+            failure = record.failure
+            message = f"{failure.type}: {failure.message}" if failure else "no reason was kept"
+            raise TaskFailedError(
+                f"Task {self.task_id} failed: {message}", failure.model_dump(mode="json") if failure else None
+            )
+        text = record.fields.get("result", b"null")
+        value: Any = self.definition.decode_result(text) if self.definition else record.json("result")
+        result: R = value
+        return result
+
+    def _unfinished(self, timeout: float | None) -> NotFinishedError:
+        return NotFinishedError(
+            f"Task {self.task_id} was not finished within {timeout} s. It goes on; ask again later."
+        )
