@@ -1,0 +1,129 @@
+"""The JSON door: one router a noun, one error shape, put into any FastAPI app."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import cache
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute, APIWebSocketRoute
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from backyard.api.artifacts import artifacts_router
+from backyard.api.definitions import definitions_router
+from backyard.api.events import events_router
+from backyard.api.files import files_router
+from backyard.api.health import health_router
+from backyard.api.openapi import documenter, operation_id
+from backyard.api.problems import ProblemRoute, documented, problem_of
+from backyard.api.submits import submits_router
+from backyard.api.tasks import tasks_router
+from backyard.core.errors import DefinitionError
+
+if TYPE_CHECKING:
+    from backyard.app import Backyard
+
+__all__ = ["create_app", "mount"]
+
+
+def mount(yard: Backyard, app: FastAPI, prefix: str = "") -> None:
+    """Put a yard's routes into an app, and its start and stop into the app's lifespan.
+
+    Args:
+        yard: The yard.
+        app: The app.
+        prefix: Path that all routes begin with; empty, or ``/jobs``, say.
+
+    Raises:
+        DefinitionError: The prefix cannot work, or the app has a yard already.
+    """
+    if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
+        raise DefinitionError(f"The prefix '{prefix}' cannot work: begin it with '/', and end it without one.")
+    if getattr(app.state, "backyard", None) is not None:
+        raise DefinitionError("This app has a yard already. Mount a second one into an app of its own.")
+    app.state.backyard = yard
+    yard.prefix = prefix
+
+    _close_with(app, yard)
+    for part in (
+        submits_router(yard),
+        tasks_router(yard),
+        events_router(yard),
+        artifacts_router(yard, ProblemRoute, yard.ledger.arecord),
+        files_router(yard, ProblemRoute),
+        definitions_router(yard),
+        health_router(yard),
+    ):
+        _add(app, part, prefix)
+    yard.on_define(documenter(app, prefix))
+
+
+def _close_with(app: FastAPI, yard: Backyard) -> None:
+    """Let the yard close its connections when the app stops, around what the app does itself."""
+    theirs: Callable[[Any], AbstractAsyncContextManager[Any]] = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def lifespan(inner: FastAPI) -> AsyncIterator[Any]:
+        async with theirs(inner) as state:
+            _freeze()
+            try:
+                yield state
+            finally:
+                await yard.close()
+
+    app.router.lifespan_context = lifespan
+
+
+@cache
+def _freeze() -> None:
+    """Keep the collector from going through what is there now again and again: it held the event loop for 26 to 90 ms.
+
+    Once a process, so that programs which start many apps, as tests do, do not keep them all.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def _add(app: FastAPI, part: APIRouter, prefix: str) -> None:
+    """Put routes into the app one by one: a router within a router is searched twice on each level, by each request."""
+    # These routes keep limits of their own, which the app's limit for bodies held in memory must not undercut.
+    limit = None if app.max_body_size is None else sys.maxsize
+    for route in part.routes:
+        if isinstance(route, APIWebSocketRoute):
+            app.router.add_api_websocket_route(prefix + route.path, route.endpoint, route.name)
+        elif isinstance(route, APIRoute):
+            app.router.add_api_route(
+                prefix + route.path, route.endpoint, methods=route.methods, name=route.name,
+                response_model=route.response_model, status_code=route.status_code, tags=route.tags,
+                summary=route.summary, responses={**documented(422), **route.responses},
+                response_class=route.response_class, include_in_schema=route.include_in_schema,
+                openapi_extra=route.openapi_extra, operation_id=operation_id(route),
+                max_body_size=limit, route_class_override=ProblemRoute,
+            )  # fmt: skip
+
+
+def create_app(yard: Backyard) -> FastAPI:
+    """Return an app of the yard's own.
+
+    Args:
+        yard: The yard.
+    """
+    app = FastAPI(title=yard.name, version=version("backyard"), description="Background tasks, by Backyard.")
+
+    @app.get("/", include_in_schema=False)
+    async def home(request: Request) -> Response:
+        return RedirectResponse(request.scope.get("root_path", "").rstrip("/") + "/docs")
+
+    @app.exception_handler(HTTPException)
+    async def not_found(_: Request, error: Exception) -> Response:
+        return problem_of(error)
+
+    mount(yard, app)
+    return app

@@ -1,0 +1,54 @@
+"""Where things are, as the client that asks sees it: behind its proxy, and under the yard's prefix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from starlette.requests import HTTPConnection
+
+from backyard.api.bodies import aside
+from backyard.core.models import TaskView
+from backyard.ledger.record import Record
+
+if TYPE_CHECKING:
+    from backyard.app import Backyard
+
+
+def base_of(yard: Backyard, connection: HTTPConnection) -> str:
+    """Return what the paths of the yard's routes begin with, for this client.
+
+    Args:
+        yard: The yard.
+        connection: The request; its ``root_path`` is what a proxy, or an app around this one, has taken away.
+    """
+    root: str = connection.scope.get("root_path", "")
+    return root.rstrip("/") + yard.prefix
+
+
+async def write_view(yard: Backyard, connection: HTTPConnection, record: Record) -> str:
+    """Return a task as the client sees it, with links that lead there, as JSON text."""
+    base = base_of(yard, connection)
+    return await aside(_size(record), lambda: _view(record, base).model_dump_json())
+
+
+async def write_views(yard: Backyard, connection: HTTPConnection, records: Sequence[Record]) -> str:
+    """Return tasks as the client sees them, as the JSON text of a list."""
+    base = base_of(yard, connection)
+
+    def write() -> str:
+        return f"[{','.join(_view(record, base).model_dump_json() for record in records)}]"
+
+    return await aside(sum(map(_size, records)), write)
+
+
+def _size(record: Record) -> int:
+    return sum(map(len, record.fields.values()))
+
+
+def _view(record: Record, base: str) -> TaskView:
+    view = record.view()
+    if not base or not view.artifacts:
+        return view
+    linked = [one.model_copy(update={"url": base + one.url}) for one in view.artifacts]
+    return view.model_copy(update={"artifacts": linked})
