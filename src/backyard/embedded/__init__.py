@@ -1,0 +1,1 @@
+"""The bundled Redis-compatible server, and the supervisor behind ``backyard up``."""
