@@ -1,0 +1,1 @@
+"""The digits job: reads handwritten digits from 8x8 images."""

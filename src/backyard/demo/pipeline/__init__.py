@@ -1,0 +1,1 @@
+"""The pipeline job: orders in, clean orders and a summary out."""

@@ -1,0 +1,1 @@
+"""The report job: a table of sales becomes a PDF and a workbook."""
