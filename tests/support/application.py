@@ -1,0 +1,8 @@
+"""The test yard behind HTTP."""
+
+from __future__ import annotations
+
+from backyard.api import create_app
+from support.yard import yard
+
+app = create_app(yard)
