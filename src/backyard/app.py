@@ -27,9 +27,9 @@ from backyard.engine.queues import add_queue, queue_names
 from backyard.engine.task import task_options
 from backyard.files import Files
 from backyard.handle import TaskHandle
-from backyard.ledger.calls import Accepted, Submission
 from backyard.ledger.feed import Feed
 from backyard.ledger.ledger import Ledger
+from backyard.ledger.submission import Accepted, Submission
 from backyard.settings import Settings, load_settings
 from backyard.submit import Options, submission
 from backyard.typed import Decorator, TypedTask

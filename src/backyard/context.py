@@ -16,9 +16,10 @@ from backyard.core.errors import LedgerUnavailableError, TaskCancelledError
 from backyard.core.models import Artifact, File, Progress, TaskContext
 from backyard.core.states import Verb
 from backyard.files import Files
-from backyard.ledger.calls import LOG_LINES, Call
+from backyard.ledger.call import Call
 from backyard.ledger.ledger import Ledger
 from backyard.ledger.record import ARTIFACT
+from backyard.ledger.task_calls import LOG_LINES
 
 T = TypeVar("T")
 Level = Literal["debug", "info", "warning", "error"]

@@ -17,8 +17,9 @@ from backyard.core.models import Lane
 from backyard.core.policy import NAME
 from backyard.engine.message import compose
 from backyard.engine.task import GRACE
-from backyard.ledger.calls import Submission, Word
+from backyard.ledger.call import Word
 from backyard.ledger.keys import PRIORITY
+from backyard.ledger.submission import Submission
 from backyard.settings import Settings
 
 LONGEST_DELAY = 10 * 365 * 86_400

@@ -12,7 +12,7 @@ import pytest
 from kombu import Connection, Consumer, Producer, Queue
 
 from backyard.core.states import State
-from backyard.ledger.calls import Submission
+from backyard.ledger.submission import Submission
 from support.clean import assert_clean, counted, wait_final, wait_until
 from support.stage import Stage
 

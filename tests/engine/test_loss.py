@@ -12,8 +12,8 @@ import pytest
 
 from backyard.core.models import FailureKind
 from backyard.core.states import State
-from backyard.ledger.calls import LOSSES
 from backyard.ledger.ledger import Ledger
+from backyard.ledger.task_calls import LOSSES
 from support.clean import assert_clean, counted, news_of, wait_final, wait_for_state, wait_until
 from support.processes import Process
 from support.stage import Stage

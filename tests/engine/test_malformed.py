@@ -11,7 +11,7 @@ import pytest
 
 from backyard.core.states import State
 from backyard.engine.message import compose
-from backyard.ledger.calls import Submission
+from backyard.ledger.submission import Submission
 from support.clean import counted, wait_final, wait_until
 from support.processes import Process
 from support.stage import Stage

@@ -9,7 +9,7 @@ import pytest
 
 from backyard.core.models import FailureKind
 from backyard.core.states import FINAL, State, Verb
-from backyard.ledger.calls import LOSSES, Moved, Started
+from backyard.ledger.task_calls import LOSSES, Moved, Started
 from support.bench import Bench
 
 # -- start ------------------------------------------------------------------------------------------------------------
@@ -238,7 +238,7 @@ def test_lifetime_begins_when_final_and_only_then(bench: Bench) -> None:
 
 
 def test_note_keeps_the_last_lines(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backyard.ledger.calls.LOG_LINES", 3)
+    monkeypatch.setattr("backyard.ledger.task_calls.LOG_LINES", 3)
     task_id, _ = bench.running()
     for number in range(5):
         assert bench.run(bench.calls.note(task_id, 1, "log", json.dumps({"n": number}), logged=True)) is True

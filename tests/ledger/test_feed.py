@@ -11,7 +11,7 @@ import pytest
 from backyard.core.errors import UnknownTaskError
 from backyard.core.states import Verb
 from backyard.ledger import feed as feed_module
-from backyard.ledger.calls import Call
+from backyard.ledger.call import Call
 from backyard.ledger.feed import Feed
 from support.bench import Bench
 from support.watching import PATIENCE, Watching, channels, drive, say, subscribers, told, until

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from backyard.core.states import FINAL, RUNNING, WAITING, Standing, State, Verb, move
-from backyard.ledger.calls import LOSSES
 from backyard.ledger.ledger import Ledger
+from backyard.ledger.task_calls import LOSSES
 from support.bench import LEASE, Bench, Taken
 
 WORKERS = ("w1", "w2", "w3")

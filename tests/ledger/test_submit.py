@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from backyard.core.states import State, Verb
-from backyard.ledger.calls import Accepted
 from backyard.ledger.ledger import BATCH
+from backyard.ledger.submission import Accepted
 from support.bench import Bench
 
 

@@ -12,11 +12,13 @@ from typing import Any
 import redis
 
 from backyard.core.states import State, Verb
-from backyard.ledger.calls import Accepted, Call, Moved, Started, Submission
+from backyard.ledger.call import Call
 from backyard.ledger.events import News, read_entry
 from backyard.ledger.keys import GROUP, LANES
 from backyard.ledger.ledger import Ledger
 from backyard.ledger.record import Record
+from backyard.ledger.submission import Accepted, Submission
+from backyard.ledger.task_calls import Moved, Started
 
 LEASE = 60.0
 

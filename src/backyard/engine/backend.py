@@ -19,7 +19,8 @@ from backyard.core.failure import failure_of
 from backyard.core.models import FailureKind, Progress
 from backyard.core.states import State, Verb
 from backyard.engine.current import Attempt, current_attempt
-from backyard.ledger.calls import Call, Calls, Word
+from backyard.ledger.call import Call, Word
+from backyard.ledger.calls import Calls
 from backyard.ledger.events import read_published
 from backyard.ledger.keys import Keys
 from backyard.ledger.ledger import send, unavailable

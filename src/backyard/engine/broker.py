@@ -25,7 +25,8 @@ from kombu.utils.json import dumps
 from backyard.engine.current import current_attempt
 from backyard.engine.message import MalformedMessageError, check_body, is_task, read_message, submission_of
 from backyard.engine.pulse import Pulse, pulse_of
-from backyard.ledger.calls import Call, Calls
+from backyard.ledger.call import Call
+from backyard.ledger.calls import Calls
 from backyard.ledger.keys import GROUP, LANES, PRIORITY, Keys, lane_of, split_queue_key
 from backyard.ledger.ledger import send, unavailable
 from backyard.ledger.scripts import script

@@ -14,8 +14,9 @@ from typing import Any
 
 from kombu.utils.json import dumps, loads
 
-from backyard.ledger.calls import Submission, Word
+from backyard.ledger.call import Word
 from backyard.ledger.keys import PRIORITY, lane_of
+from backyard.ledger.submission import Submission
 
 ORIGIN = f"gen{os.getpid()}@{socket.gethostname()}"
 _EMBED = b', {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]'

@@ -15,7 +15,8 @@ from typing import Any
 
 import redis
 
-from backyard.ledger.calls import Call, Calls
+from backyard.ledger.call import Call
+from backyard.ledger.calls import Calls
 from backyard.ledger.keys import Keys
 from backyard.ledger.ledger import send
 

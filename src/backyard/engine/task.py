@@ -12,8 +12,8 @@ from uuid_utils import uuid7
 from backyard.core.definition import Definition
 from backyard.engine.attempt import Services, run_attempt
 from backyard.engine.current import current_attempt, running
-from backyard.ledger.calls import LOSSES
 from backyard.ledger.keys import PRIORITY
+from backyard.ledger.task_calls import LOSSES
 
 #: Seconds between the soft limit, which the task can catch, and the hard one, which ends its process.
 GRACE = 5.0

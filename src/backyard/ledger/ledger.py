@@ -29,9 +29,11 @@ from redis.retry import Retry
 
 from backyard.core.errors import LedgerUnavailableError, UnknownTaskError
 from backyard.core.states import State
-from backyard.ledger.calls import Accepted, Call, Calls, Submission
+from backyard.ledger.call import Call
+from backyard.ledger.calls import Calls
 from backyard.ledger.keys import Keys
 from backyard.ledger.record import Record
+from backyard.ledger.submission import Accepted, Submission
 
 T = TypeVar("T")
 
