@@ -48,6 +48,34 @@ class Settings(BaseSettings):
     max_body: Annotated[int, Field(ge=1_024, description="Largest JSON request body, in bytes.")] = 1_048_576
     max_upload: Annotated[int, Field(ge=1_024, description="Largest uploaded file, in bytes.")] = 1_073_741_824
     lease: Annotated[float, Field(ge=1, le=3_600, description="Seconds a silent worker keeps its tasks.")] = 10.0
+    crash_limit: Annotated[
+        int, Field(ge=1, le=1_000, description="Times a task's own process may die under it before it is quarantined.")
+    ] = 3
+    loss_limit: Annotated[
+        int, Field(ge=1, le=1_000, description="Times a task's whole worker may die under it before it is quarantined.")
+    ] = 10
+    stop_grace: Annotated[
+        float,
+        Field(
+            ge=0, le=86_400, description="Seconds running tasks get when a worker is told to stop; the rest goes back."
+        ),
+    ] = 30.0
+    alive_file: Annotated[
+        Path | None, Field(description="File in which a worker shows that it is alive, for `backyard alive` to read.")
+    ] = None
+    cancel_grace: Annotated[
+        float, Field(ge=0, le=86_400, description="Seconds a cancelled task gets to stop before its process is killed.")
+    ] = 10.0
+    max_running: Annotated[
+        int | None, Field(ge=1, le=1_000_000, description="Tasks running at once, over all workers. Unset: any number.")
+    ] = None
+    max_queued: Annotated[
+        int | None, Field(ge=1, description="Tasks a queue may hold; more are refused with 429. Unset: any number.")
+    ] = None
+    queue_limits: Annotated[
+        dict[str, Annotated[int, Field(ge=1)]],
+        Field(description='The same for single queues, as JSON: {"reports": 1000}.'),
+    ] = {}
     events_kept: Annotated[int, Field(ge=1_000, description="Events kept on the stream, about.")] = 100_000
     redis_timeout: Annotated[
         float, Field(gt=0, le=60, description="Seconds before an unanswered Redis command counts as failed.")
@@ -69,6 +97,10 @@ class Settings(BaseSettings):
     @classmethod
     def _empty_is_unset(cls, value: str | None) -> str | None:
         return value or None
+
+    def most_queued(self, queue: str) -> int | None:
+        """Return how many tasks a queue may hold; None is any number."""
+        return self.queue_limits.get(queue, self.max_queued)
 
     @model_validator(mode="after")
     def _only_loopback_without_login(self) -> Self:

@@ -18,7 +18,7 @@ CLASSES = sorted(
 EXTRAS: dict[str, dict[str, Any]] = {
     "InvalidInputError": {"errors": [{"location": ["a", 0], "message": "wrong", "type": "int"}]},
     "TaskFailedError": {"failure": {"kind": "error", "type": "ValueError"}},
-    "LedgerUnavailableError": {"task_id": "0198-abc"},
+    "LedgerUnavailableError": {"task_id": "0198-abc", "task_ids": ["0198-abc", "0198-abd"]},
 }
 
 

@@ -18,6 +18,7 @@ DESIGN = {
     (State.SCHEDULED, Verb.PROMOTE): State.PENDING,
     (State.SCHEDULED, Verb.CANCEL): State.REVOKED,
     (State.SCHEDULED, Verb.EXPIRE): State.FAILURE,
+    (State.PENDING, Verb.PUT_OFF): State.SCHEDULED,
     (State.PENDING, Verb.START): State.STARTED,
     (State.PENDING, Verb.CANCEL): State.REVOKED,
     (State.PENDING, Verb.EXPIRE): State.FAILURE,

@@ -9,8 +9,8 @@ import pytest
 
 from backyard.core.models import FailureKind
 from backyard.core.states import FINAL, State, Verb
-from backyard.ledger.task_calls import LOSSES, Moved, Started
-from support.bench import Bench
+from backyard.ledger.task_calls import Moved, Started
+from support.bench import DEATHS, Bench
 
 # -- start ------------------------------------------------------------------------------------------------------------
 
@@ -84,7 +84,7 @@ def test_expired_task_ends_instead_of_starting(bench: Bench) -> None:
     assert record.state is State.FAILURE
     assert record.failure is not None
     assert record.failure.kind is FailureKind.EXPIRED
-    assert bench.events("a")[-1].data == {"kind": "expired"}
+    assert bench.events("a")[-1].data["kind"] == "expired"
     assert bench.client.ttl(bench.keys.task("a")) > 0
     bench.run(bench.calls.acknowledge([taken.place]))
     assert bench.entries() == ({}, {})
@@ -103,7 +103,7 @@ def test_start_clears_the_progress_of_the_attempt_before(bench: Bench) -> None:
 
 def test_task_that_takes_its_worker_with_it_again_and_again_ends(bench: Bench) -> None:
     bench.submit("a")
-    for number in range(1, LOSSES + 1):
+    for number in range(1, DEATHS.losses + 1):
         (taken,) = bench.take(f"c{number}")
         assert bench.start("a", taken.tag).attempt == number
         bench.lapse(f"c{number}")
@@ -112,8 +112,9 @@ def test_task_that_takes_its_worker_with_it_again_and_again_ends(bench: Bench) -
     assert bench.start("a", taken.tag) == Started(None, "lost")
     failure = bench.record("a").failure
     assert failure is not None
-    assert failure.kind is FailureKind.WORKER_LOST
-    assert bench.events("a")[-1].data == {"kind": "worker_lost"}
+    assert failure.kind is FailureKind.QUARANTINED
+    assert [one.attempt for one in failure.evidence or ()] == [1, 2, 3, 4]
+    assert (bench.events("a")[-1].data or {})["kind"] == "quarantined"
 
 
 # -- move -------------------------------------------------------------------------------------------------------------

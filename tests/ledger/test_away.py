@@ -15,7 +15,6 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
 from backyard.core.errors import LedgerUnavailableError
-from backyard.core.states import Verb
 from backyard.embedded.server import EmbeddedServer
 from backyard.ledger.ledger import Ledger, shown, translated, unavailable
 from support.bench import Bench, bench_of
@@ -156,31 +155,6 @@ def test_more_callers_than_connections_wait_their_turn(bench: Bench) -> None:
         await bench.ledger.aclose()
 
     asyncio.run(main())
-
-
-def test_full_server_refuses_and_keeps_nothing(server: EmbeddedServer, own_bench: Bench) -> None:
-    bench = own_bench
-    task_id, _ = bench.running()
-    before = bench.snapshot()
-    bench.client.config_set("maxmemory", 1)
-    try:
-        for ask in (in_thread, in_loop):
-            with pytest.raises(LedgerUnavailableError, match="refuses to write") as caught:
-                ask(bench.ledger, "full")
-            assert "free memory" in caught.value.message
-        with pytest.raises(LedgerUnavailableError):
-            bench.ledger.submit([bench.submission(f"n{number}", once=str(number)) for number in range(3)])
-        with pytest.raises(LedgerUnavailableError):
-            bench.move(Verb.PROGRESS, task_id, 1)
-        with pytest.raises(LedgerUnavailableError):
-            bench.take()
-        assert bench.ledger.record(task_id).task_id == task_id, "reading goes on"
-        assert bench.snapshot() == before, "something was left behind"
-    finally:
-        bench.client.config_set("maxmemory", 0)
-    assert bench.submit("full").outcome == "created"
-    assert bench.move(Verb.SUCCEED, task_id, 1).applied
-    assert server.pid is not None
 
 
 def test_batches_before_the_refusal_are_counted(own_bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

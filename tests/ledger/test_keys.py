@@ -10,6 +10,7 @@ import pytest
 from backyard.core.states import Verb
 from backyard.ledger import keys as keys_module
 from backyard.ledger.keys import LANES, PRIORITY, Keys, lane_of, split_queue_key
+from backyard.ledger.limit_calls import Limit
 from backyard.ledger.scripts import script
 from support.bench import LEASE, Bench
 
@@ -51,15 +52,31 @@ def full_run(bench: Bench) -> None:
     run(calls.put("q", "high", b"plain"))
     run(calls.renew(LEASE, ["c"], ["old"]))
     run(calls.declare("another"))
-    bench.submit("ready", queue="a:b.c")
+    run(calls.check_turn(0))
+    bench.submit("ready", queue="a:b.c", expires="+600000")
     bench.cancel("later")
     bench.submit("delayed", due="+600000")
+    bench.running("parent", queue="p")
+    bench.cancel("parent")
+    bench.submit("part", fields={"canvas": "1"})
+    bench.cancel("part")
+    bench.submit("child", fields={"parent_id": "parent"})
+    for task_id in ("runs", "parked", "waits"):
+        bench.submit(task_id, queue="limited", unique=f"until_done f:{task_id}")
+    limits = [[Limit("definition:f", 1)], [Limit("definition:f", 1)], [Limit("rate:f", 1, 60_000)]]
+    bench.client.hset(f"{bench.keys.prefix}rates", "rate:f", 9e12)
+    for one, under in zip(bench.take(most=3, queues=["limited"]), limits, strict=True):
+        bench.start(one.message[2:], one.tag, limits=under)
+    run(calls.pause("queue", "limited", "tests"))
+    run(calls.introduce("worker", "instance", 60, 0, {"state": "running"}))
 
 
 def test_legend_names_every_key_and_its_type(bench: Bench) -> None:
     full_run(bench)
     rows = legend()
-    assert len(rows) == 14, "a row of the legend is not written like the others"
+    assert len(rows) == (keys_module.__doc__ or "").count("\n``{yard}:"), (
+        "a row of the legend is not written like the others"
+    )
     used = set()
     for key in bench.client.scan_iter(f"{bench.keys.prefix}*", 1_000):
         name = key.removeprefix(bench.keys.prefix)
@@ -67,7 +84,7 @@ def test_legend_names_every_key_and_its_type(bench: Bench) -> None:
         assert len(found) == 1, f"the legend has {len(found)} rows for {key}"
         assert bench.client.type(key) == rows[found[0]]
         used.add(found[0])
-    kept_by_celery = {"^binding:.+$", "^group:.+$"}
+    kept_by_celery = {"^binding:.+$", "^group:.+$", "^meta:.+$"}
     assert set(rows) - used == kept_by_celery, "a row of the legend names a key that nothing makes"
 
 
@@ -87,7 +104,8 @@ def test_only_what_the_legend_says_outlives_its_time(bench: Bench) -> None:
         if bench.client.ttl(key) == -1
     }
     assert {name for name in lasting if name.startswith(("task:", "once:", "log:"))} == {
-        "task:high", "task:ready", "task:delayed",
+        "task:high", "task:ready", "task:delayed", "task:parent", "task:child", "task:runs", "task:parked",
+        "task:waits",
     }  # fmt: skip
 
 
@@ -97,7 +115,8 @@ def test_scripts_use_the_words_of_the_legend() -> None:
         used = set(
             re.findall(r"prefix \.\. '(\w+)", (files("backyard.ledger.scripts") / f"{name}.lua").read_text("utf-8"))
         )
-        assert used <= names, f"{name}.lua makes a key that the legend does not know"
+        # ``nothing`` is a key that never is.
+        assert used - {"nothing"} <= names, f"{name}.lua makes a key that the legend does not know"
 
 
 def test_lua_and_python_name_the_same_lanes() -> None:

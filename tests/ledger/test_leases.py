@@ -80,6 +80,17 @@ def test_nobody_is_declared_dead_after_a_silence_of_everybody(bench: Bench) -> N
     assert bench.state(task_id) is State.STARTED
 
 
+def test_a_reaper_that_was_on_its_way_while_the_server_was_frozen_takes_nothing(bench: Bench) -> None:
+    """It had renewed before, and asked; the server answers after the thaw, before anybody else can renew."""
+    task_id, _ = bench.running(consumer="other")
+    renew(bench, ["one", "other"], [])
+    bench.end_grace()
+    bench.client.hincrby(f"{bench.keys.prefix}pulse", "last", -int(LEASE * 600))
+    bench.lapse("one", "other")
+    assert reap(bench) == 0
+    assert bench.state(task_id) is State.STARTED
+
+
 def test_grace_is_one_lease_and_regular_renewals_do_not_lengthen_it(bench: Bench) -> None:
     renew(bench, ["one"], [])
     pulse = bench.client.hgetall(f"{bench.keys.prefix}pulse")

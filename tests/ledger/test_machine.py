@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections import Counter
 from dataclasses import dataclass, field
@@ -12,11 +13,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from backyard.core.states import FINAL, RUNNING, WAITING, Standing, State, Verb, move
 from backyard.ledger.ledger import Ledger
-from backyard.ledger.task_calls import LOSSES
+from backyard.ledger.record import Record
+from backyard.ledger.task_calls import Deaths
 from support.bench import LEASE, Bench, Taken
 
 WORKERS = ("w1", "w2", "w3")
 QUEUES = ("q", "r")
+SEEN = ("", "worker_lost", "shutdown")
+DEATHS = Deaths(losses=99, crashes=2)  # no task becomes a suspect, which would have to wait for others
+STAGES = ("", "requested", "seen", "stopped", "too_late")
 
 
 @dataclass
@@ -27,8 +32,10 @@ class Task:
     #: Which of its entries is the living one: they are counted.
     entry: int = 0
     events: Counter[str] = field(default_factory=Counter)
-    told: bool = False
+    #: How far its cancel has come, '' where nobody has asked for one.
+    stage: str = ""
     lost: int = 0
+    crashed: int = 0
     expired: bool = False
 
     def apply(self, verb: Verb, attempt: int | None = None) -> bool:
@@ -38,11 +45,26 @@ class Task:
             return False
         self.standing = after
         self.events[after.state] += 1
+        if self.stage and after.state is State.PROGRESS:
+            self.move_stage("seen")
+        if self.stage and after.state in FINAL:
+            self.move_stage("stopped" if after.state is State.REVOKED else "too_late")
         return True
+
+    def move_stage(self, stage: str) -> None:
+        """Let the cancel come further; no stage is said twice."""
+        if STAGES.index(stage) > STAGES.index(self.stage):
+            self.stage = stage
+            self.events["cancel"] += 1
 
     @property
     def state(self) -> State:
         return self.standing.state
+
+    @property
+    def deadly(self) -> bool:
+        """Whether too many have died under it."""
+        return self.lost >= DEATHS.losses or self.crashed >= DEATHS.crashes
 
 
 @dataclass
@@ -57,6 +79,12 @@ class Delivery:
     attempt: int | None = None
     #: Still on the server's list of what the worker holds.
     held: bool = True
+
+
+def stage_of(record: dict[str, str]) -> str:
+    """Return how far a cancel has come, as people see it."""
+    cancel = Record("", {name: value.encode() for name, value in record.items()}).cancel
+    return str(cancel.stage) if cancel else ""
 
 
 class Workers(RuleBasedStateMachine):
@@ -98,7 +126,7 @@ class Workers(RuleBasedStateMachine):
             task.standing = Standing(State.PENDING, task.standing.attempt)
             task.events[State.PENDING] += 1
             task.entry += 1
-            task.told, task.lost, task.expired = False, 0, False
+            task.stage, task.lost, task.crashed, task.expired = "", 0, 0, False
         else:
             assert outcome == "exists"
 
@@ -108,14 +136,14 @@ class Workers(RuleBasedStateMachine):
         task_id, task = self.any_task(data)
         (outcome,) = self.bench.cancel(task_id)
         if task.state in WAITING:
+            task.stage = "requested"
             assert (outcome, task.apply(Verb.CANCEL)) == ("cancelled", True)
             for delivery in self.hands:
                 if delivery.task_id == task_id and delivery.entry == task.entry:
                     delivery.held = False
         elif task.state in RUNNING:
             assert outcome == "requested"
-            task.events["cancel"] += not task.told
-            task.told = True
+            task.move_stage("requested")
         else:
             assert outcome == "final"
 
@@ -156,8 +184,8 @@ class Workers(RuleBasedStateMachine):
             task = self.tasks[task_id]
             delivery = Delivery(one, task_id, task.entry, worker)
             self.hands.append(delivery)
-            delivery.attempt = self.bench.start(task_id, one.tag, delivery.token, worker).attempt
-            assert task.apply(Verb.EXPIRE if task.expired or task.lost >= LOSSES else Verb.START)
+            delivery.attempt = self.bench.start(task_id, one.tag, delivery.token, worker, DEATHS).attempt
+            assert task.apply(Verb.EXPIRE if task.expired or task.deadly else Verb.START)
             if progress and delivery.attempt is not None:
                 assert self.bench.move(Verb.PROGRESS, task_id, delivery.attempt).applied
                 assert task.apply(Verb.PROGRESS, delivery.attempt)
@@ -171,12 +199,12 @@ class Workers(RuleBasedStateMachine):
             delivery.token = uuid.uuid4().hex
         repeated = task.state is State.STARTED and self.bench.raw(delivery.task_id).get("token") == delivery.token
         for _ in range(1 + twice):
-            started = self.bench.start(delivery.task_id, delivery.taken.tag, delivery.token, delivery.worker)
+            started = self.bench.start(delivery.task_id, delivery.taken.tag, delivery.token, delivery.worker, DEATHS)
             if repeated:
                 assert started.attempt == task.standing.attempt
             elif delivery.entry != task.entry or task.state is not State.PENDING:
                 assert started.attempt is None
-            elif task.expired or task.lost >= LOSSES:
+            elif task.expired or task.deadly:
                 assert started.reason == ("expired" if task.expired else "lost")
                 assert task.apply(Verb.EXPIRE)
             else:
@@ -206,6 +234,17 @@ class Workers(RuleBasedStateMachine):
 
     @precondition(lambda self: self.hands)
     @rule(data=st.data(), off=st.sampled_from([0, 0, -1, 1]))
+    def ask_whether_to_stop(self, data: st.DataObject, off: int) -> None:
+        delivery = self.any_delivery(data)
+        task = self.tasks[delivery.task_id]
+        attempt = (delivery.attempt or 0) + off
+        live = task.state in RUNNING and attempt == task.standing.attempt
+        if live and task.stage:
+            task.move_stage("seen")
+        assert self.bench.run(self.bench.calls.asked(delivery.task_id, attempt)) is (not live or bool(task.stage))
+
+    @precondition(lambda self: self.hands)
+    @rule(data=st.data(), off=st.sampled_from([0, 0, -1, 1]))
     def log(self, data: st.DataObject, off: int) -> None:
         delivery = self.any_delivery(data)
         task = self.tasks[delivery.task_id]
@@ -220,17 +259,17 @@ class Workers(RuleBasedStateMachine):
         delivery = self.any_delivery(data)
         task = self.tasks[delivery.task_id]
         attempt = (delivery.attempt or 0) + off
-        if task.state in FINAL or attempt < 0:
-            return  # that would be a new run: see submit_doubled
+        if attempt < 0:
+            return  # no attempt speaks: see submit_doubled
         outcome = self.bench.retry(delivery.task_id, attempt, due="+600000", queue="q").outcome
-        if task.told and task.state in RUNNING and attempt == task.standing.attempt:
+        if task.stage and task.state in RUNNING and attempt == task.standing.attempt:
             assert task.apply(Verb.STOP, attempt)
             assert outcome == "exists"
         else:
             retried = task.apply(Verb.RETRY, attempt)
             assert (outcome == "retried") is retried
             if retried:
-                task.lost = 0
+                task.lost = task.crashed = 0
 
     @precondition(lambda self: self.hands)
     @rule(data=st.data(), twice=st.booleans())
@@ -244,12 +283,13 @@ class Workers(RuleBasedStateMachine):
         self.hands.remove(delivery)
 
     @precondition(lambda self: self.hands)
-    @rule(data=st.data())
-    def reject(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), reason=st.sampled_from(["rejected", "asked", "shutdown", "crashed"]))
+    def reject(self, data: st.DataObject, reason: str) -> None:
         delivery = self.any_delivery(data)
-        self.bench.run(self.bench.calls.give_back([delivery.taken.place], "rejected"))
+        evidence = {"signal": "SIGSEGV"} if reason == "crashed" else None
+        self.bench.run(self.bench.calls.give_back([delivery.taken.place], reason, evidence))
         if delivery.held:
-            self.give_back(delivery)
+            self.give_back(delivery, reason)
 
     # -- what time does -------------------------------------------------------------------------------------------
 
@@ -264,18 +304,18 @@ class Workers(RuleBasedStateMachine):
             assert self.tasks[task_id].apply(Verb.PROMOTE)
             self.tasks[task_id].entry += 1
 
-    @rule(worker=st.sampled_from(WORKERS), most=st.sampled_from([1, 2, 100]))
-    def lose_worker(self, worker: str, most: int) -> None:
-        """Its lease runs out; whether it is dead or only slow is not known, and it goes on to speak."""
-        self.bench.lapse(worker)
-        self.bench.end_grace()
+    @rule(worker=st.sampled_from(WORKERS), most=st.sampled_from([1, 2, 100]), seen=st.sampled_from(SEEN))
+    def lose_worker(self, worker: str, most: int, seen: str) -> None:
+        """Its guardian sees it die, or its lease runs out: it may be only slow, and goes on to speak."""
         held = [delivery for delivery in self.hands if delivery.worker == worker and delivery.held]
-        back = 0
-        while (now := self.bench.run(self.bench.calls.reap(most))) and now <= most:
-            back += now
-        assert back == len(held)
+        if not seen:
+            self.bench.lapse(worker)
+            self.bench.end_grace()
+            assert sum(iter(lambda: self.bench.run(self.bench.calls.reap(most)), 0)) == len(held)
+        while seen and self.bench.run(self.bench.calls.bury(most, [worker], seen, {"": {"signal": "SIGKILL"}}))[1]:
+            pass
         for delivery in held:
-            self.give_back(delivery)
+            self.give_back(delivery, seen or "worker_lost")
 
     @rule(worker=st.sampled_from(WORKERS))
     def retire(self, worker: str) -> None:
@@ -306,18 +346,19 @@ class Workers(RuleBasedStateMachine):
     def any_delivery(self, data: st.DataObject) -> Delivery:
         return self.hands[data.draw(st.integers(0, len(self.hands) - 1))]
 
-    def give_back(self, delivery: Delivery) -> None:
+    def give_back(self, delivery: Delivery, reason: str = "released") -> None:
         """An entry leaves a worker's hands on the server; the worker's own copy stays, to be late with."""
         delivery.held = False
         task = self.tasks[delivery.task_id]
         if delivery.entry != task.entry or task.state not in (State.PENDING, *RUNNING):
             return
-        if task.state in RUNNING and task.told:
+        if task.state in RUNNING and task.stage:
             assert task.apply(Verb.STOP, task.standing.attempt)
             return
         if task.state in RUNNING:
             assert task.apply(Verb.LOSE, task.standing.attempt)
-            task.lost += 1
+            task.lost += reason == "worker_lost"
+            task.crashed += reason == "crashed"
         task.entry += 1
 
     @invariant()
@@ -332,6 +373,10 @@ class Workers(RuleBasedStateMachine):
             assert Standing(State(record["state"]), int(record["attempt"])) == task.standing, task_id
             assert told[task_id] == +task.events, task_id
             assert ("finished" in record) is (task.state in FINAL)
+            assert stage_of(record) == task.stage, task_id
+            assert (int(record.get("lost", 0)), int(record.get("crashed", 0))) == (task.lost, task.crashed), task_id
+            evidence = [one["reason"] for one in json.loads(record.get("evidence", "[]"))]
+            assert (evidence.count("worker_lost"), evidence.count("crashed")) == (task.lost, task.crashed)
 
     @invariant()
     def nothing_is_lost(self) -> None:

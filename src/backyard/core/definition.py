@@ -11,6 +11,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json
 
 from backyard.core.errors import DefinitionError, InvalidInputError
+from backyard.core.limits import check_limits, unique_digest
 from backyard.core.policy import Policy
 from backyard.core.signature import Shape, read_signature
 
@@ -118,6 +119,24 @@ class Definition:
             check_nothing_lost(text, self.output.dump_python(checked, mode="json", by_alias=True))
         return text
 
+    def unique(self, model: BaseModel, payload: bytes) -> str:
+        """Return how long a task is in the way of others like it, with the key that they share; empty if it never is.
+
+        Args:
+            model: Its checked input.
+            payload: The same as JSON text.
+        """
+        policy = self.policy
+        if policy.unique is None:
+            return ""
+        mode = policy.unique if isinstance(policy.unique, str) else "window"
+        return f"{mode} {self.name}:{unique_digest(self.shape, model, policy.unique_key, payload)}"
+
+    @property
+    def unique_window(self) -> float | None:
+        """Seconds that a task is in the way of others like it, where that is a time."""
+        return self.policy.unique if isinstance(self.policy.unique, float) else None
+
     def decode_result(self, text: str | bytes) -> Any:
         """Return a kept result as its own type."""
         return self.output.validate_json(text)
@@ -151,6 +170,7 @@ def define(
     chosen = name if name is not None else getattr(function, "__name__", "")
     shape = read_signature(function, chosen)
     policy = Policy.declared(chosen, options)
+    check_limits(chosen, policy, shape)
     definition = Definition(chosen, function, policy, shape, inspect.getdoc(function) or "", example)
     if example is not None:
         try:

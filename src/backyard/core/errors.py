@@ -6,6 +6,8 @@ BackyardError                     500  anything below
 ├── InvalidInputError             422  the input does not fit the definition
 ├── UnknownDefinitionError        404  no definition of that name
 ├── UnknownTaskError              404  no task with that id
+├── UnknownWorkerError            404  no worker of that name is there
+├── UnknownQueueError             404  no queue of that name is there
 ├── UnknownFileError              404  no uploaded file with that id
 ├── UnknownArtifactError          404  the task has no artifact of that name
 ├── UnsafeNameError               422  a file or artifact name that could leave its folder
@@ -15,10 +17,12 @@ BackyardError                     500  anything below
 ├── NotFinishedError              -    result() ran out of time
 ├── TaskFailedError               -    result() of a task that ended FAILURE
 ├── TaskCancelledError            -    result() of a cancelled task; raised inside one that is told to stop
+├── QueueFullError                429  a queue holds as many tasks as it may
 ├── LedgerUnavailableError        503  the Redis server cannot be reached or will not write
 ├── StorageUnavailableError       503  the file storage cannot be reached or will not write
 ├── MissingLibraryError           -    an optional library is not installed
 ├── ServerError                   -    the embedded server cannot start
+├── PoolError                     -    a worker's pool cannot keep a time limit, refused at start
 ├── PortInUseError                -    another program listens on the port
 ├── PartFailedError               -    a part of `backyard up` cannot start
 └── TargetError                   -    ``module:attribute`` names no yard
@@ -97,6 +101,22 @@ class UnknownTaskError(BackyardError):
     status = 404
     code = "unknown_task"
     title = "No such task"
+
+
+class UnknownWorkerError(BackyardError):
+    """No worker of that name is there."""
+
+    status = 404
+    code = "unknown_worker"
+    title = "No such worker"
+
+
+class UnknownQueueError(BackyardError):
+    """No queue of that name is there."""
+
+    status = 404
+    code = "unknown_queue"
+    title = "No such queue"
 
 
 class UnknownFileError(BackyardError):
@@ -181,25 +201,48 @@ class TaskCancelledError(BackyardError):
     title = "The task was cancelled"
 
 
+class QueueFullError(BackyardError):
+    """A queue holds as many tasks as it may; nothing was accepted.
+
+    Args:
+        message: What happened and what to do.
+        retry_after: Seconds after which there may be room.
+    """
+
+    status = 429
+    code = "queue_full"
+    title = "The queue is full"
+
+    def __init__(self, message: str, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle with the seconds, as Celery's pools require."""
+        return type(self), (self.message, self.retry_after)
+
+
 class LedgerUnavailableError(BackyardError):
     """The Redis server cannot be reached, or refuses to write.
 
     Args:
         message: What happened and what to do.
         task_id: The id a submit was sent with, if its fate is unsure: repeating the submit with it is safe.
+        task_ids: The same for a submit of many, in the order of their inputs.
     """
 
     status = 503
     code = "ledger_unavailable"
     title = "The task store is not available"
 
-    def __init__(self, message: str, task_id: str | None = None) -> None:
+    def __init__(self, message: str, task_id: str | None = None, task_ids: list[str] | None = None) -> None:
         super().__init__(message)
         self.task_id = task_id
+        self.task_ids = task_ids or []
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle with the task id, as Celery's pools require."""
-        return type(self), (self.message, self.task_id)
+        """Pickle with the ids, as Celery's pools require."""
+        return type(self), (self.message, self.task_id, self.task_ids)
 
 
 class StorageUnavailableError(BackyardError):
@@ -222,6 +265,13 @@ class ServerError(BackyardError):
 
     code = "server"
     title = "The embedded server cannot start"
+
+
+class PoolError(BackyardError):
+    """A worker's pool cannot keep the time limits of the tasks it would run."""
+
+    code = "pool"
+    title = "The pool cannot keep a time limit"
 
 
 class PortInUseError(BackyardError):

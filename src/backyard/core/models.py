@@ -93,6 +93,34 @@ class FailureKind(StrEnum):
     EXPIRED = "expired"
 
 
+class Evidence(BaseModel):
+    """What is known of a process that died while it ran a task.
+
+    Args:
+        attempt: The attempt that ran.
+        reason: ``crashed``, where the task's own process died, or ``worker_lost``, where its whole worker did.
+        at: When that was known.
+        host: The machine.
+        worker: The worker's name.
+        signal: The signal that ended the process, if one did and somebody saw it.
+        exit_code: Its exit code, if it ended by itself.
+        peak_rss: The most memory that the process has had, in bytes.
+        lines: The last lines that the attempt logged.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    attempt: int
+    reason: str
+    at: datetime
+    host: str | None = None
+    worker: str | None = None
+    signal: str | None = None
+    exit_code: int | None = None
+    peak_rss: int | None = None
+    lines: list[str] = []
+
+
 class Failure(BaseModel):
     """What went wrong in an attempt.
 
@@ -102,6 +130,7 @@ class Failure(BaseModel):
         message: The exception's text.
         traceback: The traceback as Python prints it, if there was one.
         fingerprint: The same for failures of the same cause: a hash over type and own frames.
+        evidence: What is known of the processes that died under the task, the newest last.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -111,6 +140,7 @@ class Failure(BaseModel):
     message: str
     traceback: str | None = None
     fingerprint: str | None = None
+    evidence: list[Evidence] | None = None
 
 
 class Artifact(BaseModel):
@@ -122,6 +152,39 @@ class Artifact(BaseModel):
     size: int
     content_type: str
     url: str
+
+
+class CancelStage(StrEnum):
+    """How far the cancel of a task has come."""
+
+    #: The task is told, and does not know yet.
+    REQUESTED = "requested"
+    #: Its attempt knows: it has asked, or its coroutine was cancelled.
+    SEEN = "seen"
+    #: Final: it never started, or it stopped.
+    STOPPED = "stopped"
+    #: Final: it did not stop in time, and its process was killed.
+    KILLED = "killed"
+    #: Final: it had ended by itself before it stopped.
+    TOO_LATE = "too_late"
+
+
+class Cancel(BaseModel):
+    """The cancel of a task, as the API shows it. Times are UTC.
+
+    Args:
+        stage: How far it has come.
+        requested_at: When it was asked for.
+        seen_at: When the running attempt knew.
+        reason: Why it was cancelled, where no person asked for it, or why it goes on to run.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    stage: CancelStage
+    requested_at: datetime
+    seen_at: datetime | None = None
+    reason: str | None = None
 
 
 class TaskView(BaseModel):
@@ -139,6 +202,10 @@ class TaskView(BaseModel):
     input: Any = None
     result: Any = None
     failure: Failure | None = None
+    reason: str | None = Field(default=None, description="Why it waits for another attempt; null where it does not")
+    retries_left: int | None = Field(
+        default=None, description="With RETRY: the retries that are left after this one; null where that is unknown"
+    )
     artifacts: list[Artifact] = []
     tags: list[str] = []
     date_created: datetime
@@ -146,6 +213,7 @@ class TaskView(BaseModel):
     date_started: datetime | None = None
     date_done: datetime | None = None
     cancel_requested: bool = False
+    cancel: Cancel | None = None
     rerun_of: str | None = None
     parent_id: str | None = None
     root_id: str | None = None

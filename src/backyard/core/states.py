@@ -42,6 +42,7 @@ class Verb(StrEnum):
     """What can happen to a task."""
 
     PROMOTE = "promote"
+    PUT_OFF = "put off"
     START = "start"
     PROGRESS = "progress"
     SUCCEED = "succeed"
@@ -71,6 +72,8 @@ class Move:
 MOVES: Mapping[Verb, Move] = MappingProxyType(
     {
         Verb.PROMOTE: Move(frozenset({State.SCHEDULED, State.RETRY}), State.PENDING, fenced=False),
+        # By a worker that does not know the task, while another does.
+        Verb.PUT_OFF: Move(frozenset({State.PENDING}), State.SCHEDULED, fenced=False),
         Verb.START: Move(frozenset({State.PENDING}), State.STARTED, fenced=False),
         Verb.PROGRESS: Move(RUNNING, State.PROGRESS, fenced=True),
         Verb.SUCCEED: Move(RUNNING, State.SUCCESS, fenced=True),

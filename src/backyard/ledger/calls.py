@@ -5,10 +5,28 @@
 
 from __future__ import annotations
 
+from backyard.ledger.cancel_calls import CancelCalls
+from backyard.ledger.check_calls import CheckCalls
+from backyard.ledger.drill_calls import DrillCalls
+from backyard.ledger.limit_calls import LimitCalls
 from backyard.ledger.queue_calls import QueueCalls
+from backyard.ledger.server_calls import ServerCalls
 from backyard.ledger.task_calls import TaskCalls
 from backyard.ledger.upkeep_calls import UpkeepCalls
+from backyard.ledger.why_calls import WhyCalls
+from backyard.ledger.worker_calls import WorkerCalls
 
 
-class Calls(TaskCalls, QueueCalls, UpkeepCalls):
+class Calls(
+    TaskCalls,
+    QueueCalls,
+    UpkeepCalls,
+    WorkerCalls,
+    CheckCalls,
+    WhyCalls,
+    ServerCalls,
+    CancelCalls,
+    LimitCalls,
+    DrillCalls,
+):
     """All calls of one yard."""

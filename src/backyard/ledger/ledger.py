@@ -31,6 +31,7 @@ from backyard.core.errors import LedgerUnavailableError, UnknownTaskError
 from backyard.core.states import State
 from backyard.ledger.call import Call
 from backyard.ledger.calls import Calls
+from backyard.ledger.cancel_calls import STEPS
 from backyard.ledger.keys import Keys
 from backyard.ledger.record import Record
 from backyard.ledger.submission import Accepted, Submission
@@ -73,10 +74,15 @@ def translated(url: str) -> Iterator[None]:
         ) from error
 
 
+def refusing(error: Exception) -> bool:
+    """Whether a driver's error means that the server is there and will not write now."""
+    refused = isinstance(error, ResponseError) and _REFUSALS.search(str(error)) is not None
+    return refused or isinstance(error, (OutOfMemoryError, ReadOnlyError))
+
+
 def unavailable(error: Exception) -> bool:
     """Whether a driver's error means that the server is away, or will not write now: the same call works later."""
-    refused = isinstance(error, ResponseError) and _REFUSALS.search(str(error)) is not None
-    return refused or isinstance(error, (OutOfMemoryError, ReadOnlyError, *_AWAY))
+    return refusing(error) or isinstance(error, _AWAY)
 
 
 def shown(url: str) -> str:
@@ -208,6 +214,47 @@ class Ledger:
             with _counted(accepted, submissions):
                 accepted.extend(await self.arun(self.calls.submit(submissions[start : start + BATCH])))
         return accepted
+
+    def cancel(self, task_ids: Sequence[str], *, children: bool = True, gentle: bool = False) -> list[str]:
+        """Cancel tasks from a thread; see :meth:`acancel`. A gentle cancel kills nothing that runs."""
+        outcomes: list[str] = []
+        left = False
+        for start in range(0, len(task_ids), BATCH):
+            some = task_ids[start : start + BATCH]
+            answer = self.run(self.calls.cancel(some, children=children, gentle=gentle))
+            outcomes += answer.outcomes
+            left = answer.left
+        for _ in range(STEPS if left else 0):
+            if not self.run(self.calls.descend()):
+                break
+        return outcomes
+
+    async def acancel(self, task_ids: Sequence[str], *, children: bool = True) -> list[str]:
+        """Cancel tasks from an event loop, a batch at a time.
+
+        What is left of their children after many steps, or when this process dies over it, the workers go on with;
+        none of them starts meanwhile.
+
+        Args:
+            task_ids: The tasks.
+            children: Whether what they have submitted is cancelled as well, and what that has submitted.
+
+        Returns:
+            For each ``cancelled``, ``requested`` (it runs, and is told), ``final`` or ``unknown``.
+
+        Raises:
+            LedgerUnavailableError: The server is away or refuses to write; repeat it.
+        """
+        outcomes: list[str] = []
+        left = False
+        for start in range(0, len(task_ids), BATCH):
+            answer = await self.arun(self.calls.cancel(task_ids[start : start + BATCH], children=children))
+            outcomes += answer.outcomes
+            left = answer.left
+        for _ in range(STEPS if left else 0):
+            if not await self.arun(self.calls.descend()):
+                break
+        return outcomes
 
     def record(self, task_id: str) -> Record:
         """Read a record from a thread.

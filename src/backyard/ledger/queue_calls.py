@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from backyard.ledger.call import Call, CallBuilder, Word, text_of
+from backyard.ledger.keys import GROUP, LANES
 
 
 class QueueCalls(CallBuilder):
@@ -31,17 +33,43 @@ class QueueCalls(CallBuilder):
         """List the names of queues."""
         return Call(["SMEMBERS", self.keys.queues], lambda rows: sorted(text_of(row) for row in rows))
 
+    def due(self, most: int) -> Call[list[str]]:
+        """List the ids of tasks that wait for their time, the first to come first."""
+        return Call(["ZRANGE", f"{self.keys.prefix}due", 0, most - 1], lambda rows: [text_of(row) for row in rows])
+
     def take(self, consumer: str, most: int, lease: float, queues: Sequence[str]) -> Call[list[list[bytes]]]:
         """Hand entries to a consumer without waiting."""
         return self._run("take", [consumer, most, int(lease * 1000), *queues], list)
 
-    def acknowledge(self, entries: Sequence[tuple[str, str, str]]) -> Call[int]:
-        """Drop entries (queue, lane, entry id) that were dealt with."""
-        return self._run("acknowledge", [word for entry in entries for word in entry], int)
+    def wait(self, consumer: str, block: int, queues: Sequence[str]) -> Call[Any]:
+        """Wait for an entry of queues, at most so many milliseconds; without queues, where nobody ever writes."""
+        if not queues:
+            return Call(["BLPOP", f"{self.keys.prefix}nothing", block / 1_000], list)
+        keys = [self.keys.queue(queue, lane) for lane in LANES for queue in queues]
+        words: list[Word] = ["XREADGROUP", "GROUP", GROUP, consumer, "COUNT", 1, "BLOCK", block, "STREAMS", *keys]
+        return Call([*words, *[">"] * len(keys)], list)
 
-    def give_back(self, entries: Sequence[tuple[str, str, str]], reason: str) -> Call[int]:
-        """Give entries (queue, lane, entry id) back to the head of their queue."""
-        words: list[Word] = [self.events_kept, reason, *(word for entry in entries for word in entry)]
+    def acknowledge(self, entries: Sequence[tuple[str, str, str]], *, plain: bool = False) -> Call[int]:
+        """Drop entries that were dealt with.
+
+        Args:
+            entries: Queue, lane and entry id of each.
+            plain: Whether a plain Celery app says so, which may run the task only now, and may never tell how it ends.
+        """
+        return self._run("acknowledge", ["1" if plain else "", *(word for entry in entries for word in entry)], int)
+
+    def give_back(
+        self, entries: Sequence[tuple[str, str, str]], reason: str, evidence: Mapping[str, Any] | None = None
+    ) -> Call[int]:
+        """Give entries back to the head of their queue.
+
+        Args:
+            entries: Queue, lane and entry id of each.
+            reason: Why; ``crashed`` and ``worker_lost`` count against a task that ran.
+            evidence: What is known of it.
+        """
+        words: list[Word] = [self.events_kept, reason, "" if evidence is None else json.dumps(evidence)]
+        words += [word for entry in entries for word in entry]
         return self._run("give_back", words, int)
 
     def set_aside(self, queue: str, lane: str, entry: str, reason: str, kind: str = "Rejected") -> Call[str]:

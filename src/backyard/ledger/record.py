@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter
 
-from backyard.core.models import Artifact, Failure, Lane, Progress, TaskView
+from backyard.core.models import Artifact, Cancel, CancelStage, Failure, Lane, Progress, TaskView
 from backyard.core.states import FINAL, State
 
 ARTIFACT = "artifact:"
@@ -71,6 +71,16 @@ class Record:
         names = sorted(name for name in self.fields if name.startswith(ARTIFACT))
         return [_ARTIFACT.validate_json(self.fields[name]) for name in names]
 
+    @property
+    def cancel(self) -> Cancel | None:
+        """How far the task's cancel has come; None where nobody has asked for it."""
+        requested, seen = self.moment("cancel"), self.moment("cancel_seen")
+        if requested is None:
+            return None
+        stage = self.text("cancel_by") or (CancelStage.SEEN if seen else CancelStage.REQUESTED)
+        reason = self.text("cancel_reason")
+        return Cancel(stage=CancelStage(stage), requested_at=requested, seen_at=seen, reason=reason)
+
     def json(self, name: str) -> Any:
         """Return a field that holds JSON; None where it holds none, or something that is not JSON."""
         value = self.fields.get(name)
@@ -100,6 +110,8 @@ class Record:
             input=self.json("input"),
             result=self.json("result"),
             failure=failure,
+            reason=(self.json("reason") or {}).get("message") if state is State.RETRY else None,
+            retries_left=self.number("retries_left") if state is State.RETRY and self.text("retries_left") else None,
             artifacts=self.artifacts,
             tags=self.json("tags") or [],
             date_created=self.moment("created") or datetime.fromtimestamp(0, UTC),
@@ -107,6 +119,7 @@ class Record:
             date_started=self.moment("started"),
             date_done=self.moment("finished"),
             cancel_requested=bool(self.fields.get("cancel")),
+            cancel=self.cancel,
             rerun_of=self.text("rerun_of"),
             parent_id=self.text("parent_id"),
             root_id=self.text("root_id"),

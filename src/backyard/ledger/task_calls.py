@@ -1,4 +1,4 @@
-"""What can be asked of tasks: submit, start, move, cancel, read."""
+"""What can be asked of tasks: submit, start, move, read."""
 
 from __future__ import annotations
 
@@ -7,19 +7,48 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from backyard.core.models import FailureKind
+from backyard.core.policy import Policy
 from backyard.core.states import FINAL, MOVES, State, Verb
 from backyard.ledger.call import Call, CallBuilder, Word, pairs_of, states_of, text_of
 from backyard.ledger.events import News, read_entry
+from backyard.ledger.limit_calls import Limit
 from backyard.ledger.record import Record, read_record
-from backyard.ledger.submission import Accepted, Submission
+from backyard.ledger.submission import Accepted, Submission, read_accepted
 
 #: What a running attempt says of itself, and nothing has to happen in a queue for.
 SPOKEN = frozenset({Verb.PROGRESS, Verb.SUCCEED, Verb.FAIL, Verb.STOP})
 LOG_LINES = 1_000
 LIST_STEPS = 2_000
 REPLAY_STEPS = 2_000
-#: A task whose process or worker died under it this often in a row ends as FAILURE ``worker_lost``.
-LOSSES = 3
+#: A task that took its worker with it this often in a row, or its own process, ends as FAILURE ``quarantined``. There
+#: are many reasons for a worker to die, and a long task that meets several is unlucky, not poison.
+LOSSES = 10
+CRASHES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Deaths:
+    """How often a task may take its worker or its own process with it.
+
+    Args:
+        losses: Times its worker may be lost, in a row.
+        crashes: Times its process may die, in a row.
+        kind: What it ends as then.
+    """
+
+    losses: int = LOSSES
+    crashes: int = CRASHES
+    kind: FailureKind = FailureKind.QUARANTINED
+
+    def of(self, policy: Policy) -> Deaths:
+        """Return what holds for a definition; what its policy leaves open is the yard's."""
+        return Deaths(policy.loss_limit or self.losses, policy.crash_limit or self.crashes, self.kind)
+
+
+#: For tasks that are to run at most once.
+ONCE = Deaths(1, 1, FailureKind.WORKER_LOST)
+_DEATHS = Deaths()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +85,15 @@ class TaskCalls(CallBuilder):
     """Calls about tasks and their records."""
 
     def submit(self, submissions: Sequence[Submission]) -> Call[list[Accepted]]:
-        """Accept tasks: record, queue entry and event of each at once."""
+        """Accept tasks: record, queue entry and event of each at once; raises QueueFullError where they do not fit."""
         words: list[Word] = [self.events_kept]
         for submission in submissions:
             words += submission.words()
-        return self._run("submit", words, lambda rows: [Accepted(*(text_of(part) for part in row)) for row in rows])
+        return self._run("submit", words, read_accepted)
 
-    def start(self, task_id: str, entry: str, token: str, worker: str, losses: int = LOSSES) -> Call[Started]:
+    def start(
+        self, task_id: str, entry: str, token: str, worker: str, deaths: Deaths = _DEATHS, limits: Sequence[Limit] = ()
+    ) -> Call[Started]:
         """Begin an attempt.
 
         Args:
@@ -70,14 +101,19 @@ class TaskCalls(CallBuilder):
             entry: The queue entry that was taken (``<lane>/<entry id>``); empty where unknown.
             token: Unique to this start, so that repeating it after a lost answer counts once.
             worker: The worker's name.
-            losses: How often the task may be lost with its process or worker.
+            deaths: How often it may take its process or worker with it.
+            limits: What it is under, from the narrowest limit to the widest.
         """
 
         def read(row: list[Any]) -> Started:
             word = text_of(row[0])
             return Started(int(row[1])) if word == "started" else Started(None, word)
 
-        return self._run("start", [self.events_kept, task_id, entry, token, worker, losses], read)
+        words: list[Word] = [
+            self.events_kept, task_id, entry, token, worker, deaths.losses, deaths.crashes, deaths.kind,
+            *(word for limit in limits for word in limit.words()),
+        ]  # fmt: skip
+        return self._run("start", words, read)
 
     def move(
         self,
@@ -116,7 +152,7 @@ class TaskCalls(CallBuilder):
         state: State,
         *,
         attempt: int | None,
-        lifetime: int,
+        lifetime: int | None,
         data: str,
         fields: Mapping[str, Word],
         entry: str = "",
@@ -127,7 +163,7 @@ class TaskCalls(CallBuilder):
             task_id: The task.
             state: What is reported.
             attempt: The attempt that speaks, if one does.
-            lifetime: Seconds to keep a record that is made here.
+            lifetime: Seconds to keep a record that is made here; None to make none, and to answer ``unknown``.
             data: The event's data, as JSON.
             fields: What the record is to hold from now on.
             entry: The queue entry (``<lane>/<entry id>``) that the speaker holds, if it holds one.
@@ -135,15 +171,11 @@ class TaskCalls(CallBuilder):
         event = "progress" if state is State.PROGRESS else "state"
         words: list[Word] = [
             self.events_kept, task_id, state, "1" if state in FINAL else "0", "" if attempt is None else attempt,
-            event, data, lifetime, entry,
+            event, data, "" if lifetime is None else lifetime, entry,
         ]  # fmt: skip
         for name, value in fields.items():
             words += (name, value)
         return self._run("settle", words, lambda row: text_of(row[0]))
-
-    def cancel(self, task_ids: Sequence[str]) -> Call[list[str]]:
-        """Cancel tasks; each answer is ``cancelled``, ``requested``, ``final`` or ``unknown``."""
-        return self._run("cancel", [self.events_kept, *task_ids], lambda rows: [text_of(row[0]) for row in rows])
 
     def note(
         self,
@@ -180,7 +212,7 @@ class TaskCalls(CallBuilder):
 
     def forget(self, task_id: str) -> Call[int]:
         """Delete a record."""
-        return Call(["DEL", self.keys.task(task_id), self.keys.log(task_id)], int)
+        return Call(["DEL", self.keys.task(task_id), self.keys.log(task_id), self.keys.children(task_id)], int)
 
     def log(self, task_id: str) -> Call[list[Any]]:
         """Read the log lines of a task, oldest first."""

@@ -7,6 +7,14 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+#: Scripts that only read; a server that writes no more still answers them.
+READING = frozenset({"burden", "depth", "list", "queues", "records", "replay", "why", "workers"})
+#: Scripts that a server without memory refuses: they bring in what is new.
+REFUSED = frozenset({"submit", "put"})
+#: Such a server refuses a script whose first write could need memory, and then lets it go on to its end. So the others
+#: begin with a write that needs none. (``#!lua flags=allow-oom`` would say so too, from Redis 7 on.)
+_GOES_ON = "redis.call('DEL', prefix .. 'nothing')\n"
+
 
 @dataclass(frozen=True, slots=True)
 class Script:
@@ -25,5 +33,7 @@ def script(name: str) -> Script:
         name: The file's name without its ending.
     """
     folder = files(__name__)
-    text = folder.joinpath("prelude.lua").read_text("utf-8") + folder.joinpath(f"{name}.lua").read_text("utf-8")
+    text = folder.joinpath("prelude.lua").read_text("utf-8")
+    text += "" if name in READING | REFUSED else _GOES_ON
+    text += folder.joinpath(f"{name}.lua").read_text("utf-8")
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())

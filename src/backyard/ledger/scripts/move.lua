@@ -15,6 +15,8 @@ if not string.find(leaves, ',' .. state .. ',', 1, true) then
   return {'refused', state, tonumber(attempt)}
 end
 redis.call('HSET', key, 'state', to, unpack(ARGV, 9))
+-- The answer tells the attempt.
+if record[3] and to == 'PROGRESS' then see_cancel(kept, id, to, attempt) end
 if final == '1' then
   redis.call('ZREM', prefix .. 'due', id)
   finish(id)

@@ -9,6 +9,8 @@ if not record[1] or record[2] ~= speaker or (record[1] ~= 'STARTED' and record[1
   return {'stale'}
 end
 if #ARGV > 7 then redis.call('HSET', key, unpack(ARGV, 8)) end
+-- It ends here, but for its name, and those in its place may need its slots.
+if event == 'replaced' then release(kept, id) end
 if logged == '1' then
   redis.call('RPUSH', prefix .. 'log:' .. id, data)
   redis.call('LTRIM', prefix .. 'log:' .. id, -tonumber(lines), -1)

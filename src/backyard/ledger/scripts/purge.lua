@@ -1,4 +1,4 @@
--- Discard the ready entries of a queue; their tasks end REVOKED. What is handed out stays.
+-- Discard the ready entries of a queue, and what is parked of it; their tasks end REVOKED. What is handed out stays.
 -- ARGV: events_kept, queue, most at once. Returns the number discarded.
 local kept, queue, most = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local gone = 0
@@ -15,14 +15,21 @@ for _, lane in ipairs(LANES) do
   end
   for _, entry in ipairs(redis.call('XRANGE', key, from, '+', 'COUNT', most - gone)) do
     local id = entry[2][2]
-    redis.call('XDEL', key, entry[1])
     gone = gone + 1
     if id and id ~= '' and redis.call('HGET', task_key(id), 'entry') == lane .. '/' .. entry[1] then
       redis.call('HSET', task_key(id), 'state', 'REVOKED')
       finish(id)
       emit(kept, id, 'state', 'REVOKED', redis.call('HGET', task_key(id), 'attempt') or '0', '{"reason":"purged"}')
     end
+    redis.call('XDEL', key, entry[1])
   end
   if gone >= most then break end
+end
+if gone >= most then return gone end
+for _, id in ipairs(redis.call('SRANDMEMBER', prefix .. 'parked_of:' .. queue, most - gone)) do
+  redis.call('HSET', task_key(id), 'state', 'REVOKED')
+  finish(id)
+  emit(kept, id, 'state', 'REVOKED', redis.call('HGET', task_key(id), 'attempt') or '0', '{"reason":"purged"}')
+  gone = gone + 1
 end
 return gone

@@ -4,11 +4,7 @@
 -- Returns the retired consumers that hold nothing any more.
 local kept, lease, living = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local MOST = 1000
-local pulse = prefix .. 'pulse'
-local last = tonumber(redis.call('HGET', pulse, 'last') or '0')
--- Nobody renewed for a while: the server was away or frozen. Let all who live renew before anyone is declared dead.
-if now - last > lease / 2 then redis.call('HSET', pulse, 'grace', now + lease) end
-redis.call('HSET', pulse, 'last', now)
+beat(lease)
 for i = 4, #ARGV do redis.call('ZADD', prefix .. 'leases', now + lease, ARGV[i]) end
 local empty = {}
 if #ARGV < 4 + living then return empty end

@@ -23,6 +23,7 @@ if #found == 1 then
   end
   if waiting then
     redis.call('HSET', task_key(id), 'state', 'FAILURE', 'failure', failure)
+    leave_word(id)
     finish(id)
     emit(kept, id, 'state', 'FAILURE', record[2] or '0', failure)
   end

@@ -1,13 +1,14 @@
 -- Record what Celery's own callers report of a task, whoever they are: it may have no record, or no running attempt.
 -- A success is never overwritten, as in Celery's own backends, and a failure only by a caller without attempts.
 -- ARGV: events_kept, id, state it enters, '1' if that is final, attempt that speaks ('' unknown), event, data (JSON),
---   lifetime (s) of a record that is made here, queue entry the speaker holds ('' none), then names and values of record
+--   lifetime (s) of a record that is made here ('' to make none), queue entry the speaker holds ('' none), then names and values of record
 --   fields. Who names an entry speaks for that delivery alone: not after the entry was given to another, nor after the end.
--- Returns {'moved' or reason, state}
+-- Returns {'moved' or reason, state}; the reason is unknown where there is no record and none was to be made
 local kept, id, to, final, speaker, event, data, lifetime, entry = unpack(ARGV, 1, 9)
 local key = task_key(id)
 local record = redis.call('HMGET', key, 'state', 'attempt', 'entry')
 local state, attempt = record[1], record[2] or '0'
+if not state and lifetime == '' then return {'unknown', ''} end
 if speaker ~= '' and speaker ~= attempt then count('stale') return {'stale', state or ''} end
 if entry ~= '' and state then
   if state == 'SUCCESS' or state == 'FAILURE' or state == 'REVOKED' then
@@ -16,7 +17,10 @@ if entry ~= '' and state then
   end
   if record[3] and record[3] ~= entry then count('stale') return {'stale', state} end
 end
-if state == 'SUCCESS' or (state == 'REVOKED' and to ~= 'REVOKED') or (state == 'FAILURE' and to ~= state and speaker ~= '') then
+-- Every worker that hears of a revoke reports it.
+if state == 'REVOKED' and to == state then return {'repeated', state} end
+if state == 'SUCCESS' or state == 'REVOKED'
+  or (state == 'FAILURE' and to ~= state and (speaker ~= '' or to == 'REVOKED')) then
   count('refused')
   return {'refused', state}
 end

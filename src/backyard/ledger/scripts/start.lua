@@ -1,30 +1,85 @@
 -- Begin an attempt. Only the task's living queue entry may start it, and only from PENDING.
 -- ARGV: events_kept, id, entry ('<lane>/<entry id>', or '' where the caller has none), token of this start, worker,
---   losses a task may cause: one that took its process or worker with it as often as that ends here
--- Returns {'started', attempt} or {reason}, reason one of unknown, refused (with the state), doubled, expired, lost
-local kept, id, entry, token, worker, most = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
+--   losses of its worker and crashes of its process that a task may cause: one that caused as many ends here, in a failure
+--   of that kind; then the limits it is under, from the narrowest to the widest, three words each: name, 'slots' or 'rate',
+--   and how many may run at once, or '<ms between two> <burst>'
+-- Returns {'started', attempt} or {reason}, reason one of unknown, refused (with the state), doubled, expired, lost, limited
+--   (parked at a limit, which the answer names)
+local kept, id, entry, token, worker, losses, crashes, kind = unpack(ARGV, 1, 8)
 local key = task_key(id)
-local record = redis.call('HMGET', key, 'state', 'attempt', 'entry', 'token', 'expires', 'lost')
+local record = redis.call('HMGET', key, 'state', 'attempt', 'entry', 'token', 'expires', 'under', 'parked',
+  'held', 'queue', 'name', 'unique')
 local state, attempt = record[1], tonumber(record[2] or '0')
 if not state then return {'unknown'} end
 -- The answer to this very start was lost on the way: it counts, once.
 if state == 'STARTED' and record[4] == token then return {'started', attempt} end
 if entry ~= '' and record[3] and record[3] ~= entry then count('doubled') return {'doubled', state} end
 if state ~= 'PENDING' then count('refused') return {'refused', state} end
+-- The answer that it was parked was lost on the way.
+if record[7] then return {'limited', record[7]} end
+-- Its parent was cancelled with its children, and nobody has come to this one yet.
+if record[6] and redis.call('HEXISTS', task_key(record[6]), 'cancel_tree') == 1 then
+  return {'refused', cancel_task(kept, id, true, 'Its parent ' .. record[6] .. ' was cancelled.')[2]}
+end
 if record[5] and now >= tonumber(record[5]) then
-  redis.call('HSET', key, 'state', 'FAILURE', 'failure',
-    '{"kind":"expired","type":"Expired","message":"The task had not started when its time to start ran out."}')
-  finish(id)
-  emit(kept, id, 'state', 'FAILURE', attempt, '{"kind":"expired"}')
+  expire(kept, id, tostring(attempt))
   return {'expired', 'FAILURE'}
 end
-if tonumber(record[6] or '0') >= most then
-  redis.call('HSET', key, 'state', 'FAILURE', 'failure', cjson.encode({kind = 'worker_lost', type = 'WorkerLost',
-    message = 'The process that ran the task died ' .. record[6] .. ' times in a row.'}))
-  finish(id)
-  emit(kept, id, 'state', 'FAILURE', attempt, '{"kind":"worker_lost"}')
-  return {'lost', 'FAILURE'}
+if quarantined(kept, id, attempt, losses, crashes, kind) then return {'lost', 'FAILURE'} end
+if suspect(id, losses) then for n, word in ipairs({'suspects', 'slots', '1'}) do table.insert(ARGV, 8 + n, word) end end
+
+-- What somebody has paused waits until somebody resumes it, and holds up nobody meanwhile.
+local paused = redis.call('HMGET', prefix .. 'paused', 'queue:' .. (record[9] or ''), 'definition:' .. (record[10] or ''))
+for i, limit in ipairs({'paused:queue:' .. (record[9] or ''), 'paused:definition:' .. (record[10] or '')}) do
+  if paused[i] and park(kept, id, limit, '') then return {'limited', limit} end
 end
+
+local held, taken, kept_slots, ticket = {}, {}, {}, nil
+for limit in string.gmatch(record[8] or '', '%S+') do held[limit] = true end
+for i = 9, #ARGV, 3 do
+  local limit, kind, said = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  local slots = prefix .. 'slots:' .. limit
+  local free
+  if kind == 'rate' then
+    local interval, burst = string.match(said, '^(%S+) (%S+)$')
+    local some, at = tokens(limit, tonumber(interval), tonumber(burst))
+    -- Whoever was woken for a token has it for certain; nobody else may come before those that wait.
+    free = held[limit]
+      or (some > redis.call('ZCARD', slots) and redis.call('HEXISTS', prefix .. 'gates', limit) == 0)
+    ticket = {limit, at + interval}
+  elseif held[limit] then
+    free = true
+    -- A definition that was deployed anew may let more run, or fewer.
+    local known = redis.call('HGET', prefix .. 'limits', limit)
+    if known and known ~= said then
+      redis.call('HSET', prefix .. 'limits', limit, said)
+      hand_on(limit)
+    end
+  else
+    free = redis.call('ZCARD', slots) < tonumber(said)
+  end
+  if not free then
+    for _, one in ipairs(taken) do redis.call('ZREM', prefix .. 'slots:' .. one, id) end
+    if park(kept, id, limit, said, kept_slots) then return {'limited', limit} end
+    for _, one in ipairs(taken) do redis.call('ZADD', prefix .. 'slots:' .. one, now, id) end
+  end
+  if kind == 'slots' and not held[limit] then
+    redis.call('ZADD', slots, now, id)
+    taken[#taken + 1] = limit
+  end
+  kept_slots[limit] = true
+end
+if ticket then
+  redis.call('HSET', prefix .. 'rates', ticket[1], string.format('%.3f', ticket[2]))
+  if held[ticket[1]] then redis.call('ZREM', prefix .. 'slots:' .. ticket[1], id) end
+end
+if record[8] or #taken > 0 then
+  local all = taken
+  for limit in pairs(held) do if not (ticket and limit == ticket[1]) then all[#all + 1] = limit end end
+  if #all > 0 then redis.call('HSET', key, 'held', table.concat(all, ' ')) else redis.call('HDEL', key, 'held') end
+end
+if record[11] and string.find(record[11], '^until_start ') then forget_unique(id, record[11]) end
+
 attempt = attempt + 1
 redis.call('HSET', key, 'state', 'STARTED', 'attempt', attempt, 'token', token, 'worker', worker, 'started', now)
 redis.call('HDEL', key, 'progress', 'label', 'replaced')

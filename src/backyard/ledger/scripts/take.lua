@@ -1,14 +1,18 @@
--- Hand queue entries to a consumer, lane by lane in strict order, and never more than asked for.
+-- Hand queue entries to a consumer, lane by lane in strict order, and never more than asked for; none of a paused queue.
 -- ARGV: consumer, most, lease (ms), then queue names in the order to be read.
 -- Returns {queue, lane, entry id, message, delivered before} for each
 local consumer, most, lease = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local taken = {}
 redis.call('ZADD', prefix .. 'leases', now + lease, consumer)
+local paused = {}
+if redis.call('EXISTS', prefix .. 'paused') == 1 then
+  for i = 4, #ARGV do paused[i] = redis.call('HEXISTS', prefix .. 'paused', 'queue:' .. ARGV[i]) == 1 end
+end
 for _, lane in ipairs(LANES) do
   for i = 4, #ARGV do
     if #taken >= most then return taken end
     local key = lane_key(ARGV[i], lane)
-    local reply = redis.pcall('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', most - #taken, 'STREAMS', key, '>')
+    local reply = not paused[i] and redis.pcall('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', most - #taken, 'STREAMS', key, '>')
     if type(reply) == 'table' and reply.err then
       redis.call('SADD', prefix .. 'queues', ARGV[i])
       ensure_group(key)
