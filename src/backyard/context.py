@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeVar
@@ -64,6 +64,8 @@ class Context(TaskContext):
         self._cancelled = False
         self._asked_at = 0.0
         self._unsent: deque[str] = deque(maxlen=LOG_LINES)
+        #: Told each line of the log, at once.
+        self.recorder: Callable[[str], None] | None = None
 
     @classmethod
     def local(cls, folder: str | Path, name: str = "local") -> Context:
@@ -83,7 +85,7 @@ class Context(TaskContext):
             if now - self._asked_at >= CANCEL_INTERVAL:
                 self._asked_at = now
                 with suppress(LedgerUnavailableError):  # asked again soon; the task runs on while the server is away
-                    self._cancelled = self._ledger.run(self._ledger.calls.cancel_flag(self.task_id))
+                    self._cancelled = self._ledger.run(self._ledger.calls.asked(self.task_id, self.attempt))
         return self._cancelled
 
     @property
@@ -147,6 +149,8 @@ class Context(TaskContext):
             fields: What else belongs to it; values that are no JSON are written as text.
         """
         line = {"message": str(message), "level": level, **fields}
+        if self.recorder is not None:
+            self.recorder(f"{level.upper()} {message}")
         if self._ledger is None:
             self.lines.append(line)
             return

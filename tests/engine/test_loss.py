@@ -13,7 +13,7 @@ import pytest
 from backyard.core.models import FailureKind
 from backyard.core.states import State
 from backyard.ledger.ledger import Ledger
-from backyard.ledger.task_calls import LOSSES
+from backyard.ledger.task_calls import CRASHES
 from support.clean import assert_clean, counted, news_of, wait_final, wait_for_state, wait_until
 from support.processes import Process
 from support.stage import Stage
@@ -71,8 +71,12 @@ def test_a_task_that_kills_its_child_ends_after_a_few_attempts(
     handle = stage.typed.die.submit_sync(str(gate), how)
     record = wait_final(stage.ledger, handle.task_id)
     assert record.failure is not None
-    assert (record.state, record.failure.kind) == (State.FAILURE, FailureKind.WORKER_LOST)
-    assert len(starts(gate)) == LOSSES == record.number("attempt")
+    assert (record.state, record.failure.kind) == (State.FAILURE, FailureKind.QUARANTINED)
+    assert len(starts(gate)) == CRASHES == record.number("attempt")
+    ending = ("SIGKILL", None) if how == "kill" else (None, 3)
+    evidence = record.failure.evidence or []
+    assert [(one.reason, one.signal, one.exit_code) for one in evidence] == [("crashed", *ending)] * CRASHES
+    assert [one.attempt for one in evidence] == [1, 2, 3]
     assert final_news(stage.ledger, handle.task_id) == ["FAILURE"]
     assert stage.typed.add.submit_sync(1).result_sync(30) == 3
     Path(f"{gate}.neighbour").touch()

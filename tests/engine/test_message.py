@@ -9,6 +9,7 @@ import pytest
 
 from backyard import Backyard, Settings
 from backyard.core.models import Lane
+from backyard.engine.current import Attempt, lineage, set_current
 from backyard.engine.message import compose, is_task, read_message, submission_of
 from backyard.ledger.keys import PRIORITY
 
@@ -93,10 +94,40 @@ def test_submission_keeps_family_and_attempt() -> None:
         "body": "[[1], {}, {}]", "content-type": "application/json", "properties": {},
         "headers": {"id": "x", "task": "t", "parent_id": "p", "root_id": "r", "group": "g"},
     }  # fmt: skip
-    submission = submission_of(message, "q", 0, 60, attempt=3)
-    assert submission.fields == {"input": '{"args":[1],"kwargs":{}}', "parent_id": "p", "root_id": "r", "group_id": "g"}
+    submission = submission_of(message, "q", 0, 60, attempt=3, plain=False)
+    family = {"parent_id": "p", "root_id": "r", "group_id": "g"}
+    assert submission.fields == {"input": '{"args":[1],"kwargs":{}}', "canvas": "", **family}
     assert submission.words()[1] == "again 3"
     assert Settings(redis_url="redis://127.0.0.1:1").redis_url == "redis://127.0.0.1:1"
+
+
+@pytest.mark.parametrize(
+    ("body", "canvas"),
+    [
+        ('[[], {}, {"chord": null, "chain": [], "errbacks": null, "callbacks": [{}]}]', ""),
+        ('[[], {}, {"chord": {"task": "x"}}]', "1"),
+        ('[[], {}, {"chain": [{"task": "x"}]}]', "1"),
+        ('[[], {}, {"errbacks": [{"task": "x"}]}]', "1"),
+        ("unreadable", "1"),
+    ],
+)
+def test_submission_says_whether_a_canvas_has_to_hear_of_a_cancel(body: str, canvas: str) -> None:
+    message = {"body": body, "content-type": "application/json", "properties": {}, "headers": {"id": "x", "task": "t"}}
+    assert submission_of(dict(message), "q", 0, 60, attempt=None, plain=False).fields["canvas"] == canvas
+    assert submission_of(dict(message), "q", 0, 60, attempt=None, plain=True).fields["canvas"] == ""
+
+
+def test_what_is_submitted_from_inside_a_task_names_its_family() -> None:
+    options: dict[str, Any] = {"queue": "q", "lane": "normal", "timelimit": (None, None)}
+    alone = json.loads(compose(TASK_ID, "add", b"{}", **options))["headers"]
+    assert (alone["parent_id"], alone["root_id"]) == (None, TASK_ID)
+    set_current(Attempt("p", 1, "w", root_id="r"))
+    try:
+        assert lineage("p") == {}, "its own retry"
+        child = json.loads(compose(TASK_ID, "add", b"{}", **options, family=lineage(TASK_ID)))["headers"]
+    finally:
+        set_current(None)
+    assert (child["parent_id"], child["root_id"]) == ("p", "r")
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_the_stock_command_line(stage: Stage, workers: Any, gate: Path) -> None:
     assert_clean(stage.ledger, leases=0)
 
 
-def test_celery_events_are_sent(stage: Stage, workers: Any) -> None:
+def test_celery_events_are_sent(stage: Stage, workers: Any, gate: Path) -> None:
     watcher = Process(
         [sys.executable, "-W", "ignore", "-m", "celery", "-A", TARGET, "events", "--dump"], stage.environment
     )
@@ -96,11 +96,13 @@ def test_celery_events_are_sent(stage: Stage, workers: Any) -> None:
         watcher.wait_for_line("evdump: starting")
         workers("--concurrency=1", "-E")
         watcher.wait_for_line(" started: ")
-        cancelled = stage.typed.perishable.with_options(delay=0.1).submit_sync()
         done = stage.plain.multiply.delay(2, 2)
         assert done.get(timeout=30) == 4
         watcher.wait_for_line("task succeeded")
-        assert wait_final(stage.ledger, cancelled.task_id).state is State.FAILURE
+        held = stage.typed.hold.submit_sync(str(gate))
+        wait_until(lambda: starts(gate), "it starts")
+        stage.yard.celery.control.revoke(held.task_id, terminate=True)
+        assert wait_final(stage.ledger, held.task_id).state is State.REVOKED
         watcher.wait_for_line("task revoked")
     finally:
         watcher.stop()

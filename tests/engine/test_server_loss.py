@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ def test_nothing_is_lost_and_nothing_ends_twice(server: EmbeddedServer, own: Sta
         assert own.ledger.record(reporting.task_id).artifacts[0].name == "note.txt"
         assert_clean(own.ledger)
         assert worker.child.poll() is None, worker.output
+        assert "Traceback" not in worker.output, "an outage is no error of anybody's here"
     finally:
         worker.stop()
 
@@ -87,10 +89,10 @@ def test_an_outcome_waits_for_a_server_that_does_not_write(own: Stage, tmp_path:
     try:
         result = own.plain.long.delay(str(gate))
         wait_until(lambda: starts(gate), "it starts")
-        client.config_set("maxmemory", "1mb")
+        client.config_set("min-replicas-to-write", "1")
         gate.touch()
-        worker.wait_for_line("maxmemory")
-        client.config_set("maxmemory", "0")
+        worker.wait_for_line("NOREPLICAS")
+        client.config_set("min-replicas-to-write", "0")
         assert result.get(timeout=60) == "long"
         assert len(starts(gate)) == 1
         assert_clean(own.ledger)
@@ -104,10 +106,10 @@ def test_a_reader_waits_for_a_server_that_hands_nothing_out(own: Stage) -> None:
     with own.yard.celery.connection_for_read() as connection:
         channel = connection.default_channel
         with Consumer(channel, [Queue("default")], callbacks=[lambda _, one: taken.append(one.headers["id"])]):
-            client.config_set("maxmemory", "1mb")
+            client.config_set("min-replicas-to-write", "1")
             with contextlib.suppress(TimeoutError):
                 connection.drain_events(timeout=1)  # an error here would end a worker
-            client.config_set("maxmemory", "0")
+            client.config_set("min-replicas-to-write", "0")
             handle = own.typed.add.submit_sync(1)
             channel._more = True
             while not taken:
@@ -124,3 +126,29 @@ def test_letting_go_of_a_result_needs_no_server(server: EmbeddedServer, own: Sta
         gc.collect()  # Celery's own waits here for 20 s, and then raises where nobody can catch it
     server.start()
     assert own.plain.multiply.delay(1, 2).state == "PENDING"
+
+
+def test_who_waits_goes_on_waiting_when_others_let_go(server: EmbeddedServer, own: Stage, tmp_path: Path) -> None:
+    client: Any = own.ledger.client
+    gate = tmp_path / "gate"
+    before = client.pubsub_channels()
+    waited, *others = [own.plain.long.delay(str(gate)), *(own.plain.multiply.delay(1, 2) for _ in range(3))]
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(waited.get, timeout=60)
+        wait_until(lambda: len(client.pubsub_channels()) == len(before) + 4, "all are subscribed to")
+        server.kill()
+        server.exited.result(10)
+        while others:
+            others.pop()
+            gc.collect()
+        server.start()
+        worker = start_worker(own.environment, "--concurrency=1", target=TARGET)
+        try:
+            wait_until(lambda: starts(gate), "it starts")
+            gate.touch()
+            assert answer.result(60) == "long"
+            own.plain.multiply.delay(1, 2).get(timeout=30)
+            wait_until(lambda: client.pubsub_channels() == before, "all are let go of")
+        finally:
+            worker.stop()
+    assert not own.yard.celery.backend.result_consumer.subscribed_to

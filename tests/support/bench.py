@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,11 +16,14 @@ from backyard.ledger.call import Call
 from backyard.ledger.events import News, read_entry
 from backyard.ledger.keys import GROUP, LANES
 from backyard.ledger.ledger import Ledger
+from backyard.ledger.limit_calls import Limit
 from backyard.ledger.record import Record
 from backyard.ledger.submission import Accepted, Submission
-from backyard.ledger.task_calls import Moved, Started
+from backyard.ledger.task_calls import Deaths, Moved, Started
 
 LEASE = 60.0
+#: Small, so that tests get there.
+DEATHS = Deaths(losses=4, crashes=2)
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,17 @@ class Bench:
             for queue, lane, entry, text, again in rows
         ]
 
-    def start(self, task_id: str, entry: str = "", token: str = "", worker: str = "w") -> Started:
-        started: Started = self.run(self.calls.start(task_id, entry, token or uuid.uuid4().hex, worker))
+    def start(
+        self,
+        task_id: str,
+        entry: str = "",
+        token: str = "",
+        worker: str = "w",
+        deaths: Deaths = DEATHS,
+        limits: Sequence[Limit] = (),
+    ) -> Started:
+        token = token or uuid.uuid4().hex
+        started: Started = self.run(self.calls.start(task_id, entry, token, worker, deaths, limits))
         return started
 
     def move(self, verb: Verb, task_id: str, attempt: int, **options: Any) -> Moved:
@@ -98,8 +110,7 @@ class Bench:
         return self.submit(task_id, again=True, attempt=attempt, **options)
 
     def cancel(self, *task_ids: str) -> list[str]:
-        outcomes: list[str] = self.run(self.calls.cancel(task_ids))
-        return outcomes
+        return self.ledger.cancel(task_ids)
 
     # -- time, as an argument -------------------------------------------------------------------------------------
 
@@ -187,6 +198,11 @@ class Bench:
             waits = [tag for tag, owner in ready.items() if owner == task_id]
             if state in (State.SCHEDULED, State.RETRY):
                 assert (due.count(task_id), waits, "message" in fields) == (1, [], True), (task_id, fields)
+            elif "parked" in fields:
+                # Waits at a limit, with its message, and in no queue.
+                assert (state, waits, task_id in due, "message" in fields, "entry" in fields) == (
+                    State.PENDING, [], False, True, False,
+                ), (task_id, fields)  # fmt: skip
             elif state is State.PENDING:
                 assert task_id not in due
                 assert pending.get(entry) == task_id or waits == [entry], (task_id, fields, ready, pending)
@@ -195,6 +211,32 @@ class Bench:
                 assert (pending.get(entry), waits, task_id in due) == (task_id, [], False), (task_id, fields)
             else:
                 assert (waits, task_id in due, "entry" in fields) == ([], False, False), (task_id, fields)
+
+    def parked(self, limit: str) -> list[str]:
+        """Return the tasks that wait at a limit, the first to go on first."""
+        return list(self.client.zrange(f"{self.keys.prefix}parked:{limit}", 0, -1))
+
+    def slots(self, limit: str) -> set[str]:
+        """Return the tasks that hold a slot of a limit."""
+        return set(self.client.zrange(f"{self.keys.prefix}slots:{limit}", 0, -1))
+
+    def check_limits(self, most: Mapping[str, int], gates: Collection[str] = ()) -> None:
+        """Check that records and limits agree, that no limit lets more run, and that nobody waits at a free one."""
+        prefix = self.keys.prefix
+        records = {task_id: fields for task_id, fields in self.records().items() if fields}
+        waits = [*most, *gates]
+        held = {limit: {one for one, row in records.items() if limit in row.get("held", "").split()} for limit in most}
+        parked = {limit: {one for one, row in records.items() if row.get("parked") == limit} for limit in waits}
+        for limit, number in most.items():
+            assert self.slots(limit) == held[limit], limit
+            assert len(held[limit]) <= number, limit
+            assert set(self.parked(limit)) == parked[limit], limit
+            assert not parked[limit] or len(held[limit]) == number, f"{parked[limit]} wait at {limit}, which is free"
+        assert set(self.client.hkeys(f"{prefix}limits")) == {limit for limit in most if parked[limit]}
+        assert set(self.client.hkeys(f"{prefix}gates")) >= {limit for limit in gates if parked[limit]}
+        for queue in self.client.smembers(self.keys.queues):
+            there = {one for rows in parked.values() for one in rows if records[one]["queue"] == queue}
+            assert self.client.smembers(f"{prefix}parked_of:{queue}") == there
 
     def close(self) -> None:
         self.client.close()

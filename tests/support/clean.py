@@ -57,6 +57,12 @@ def leftovers(ledger: Ledger, leases: int) -> list[str]:
             if client.exists(key) and client.xinfo_groups(key):
                 left += [f"pending {row} in {key}" for row in client.xpending_range(key, GROUP, "-", "+", 100)]
     left += [f"due: {task_id}" for task_id in client.zrange(f"{prefix}due", 0, -1)]
+    left += [f"expiry: {task_id}" for task_id in client.zrange(f"{prefix}expiry", 0, -1)]
+    for name in ("cancelling", "untold"):
+        left += [f"{name}: {row}" for row in client.lrange(f"{prefix}{name}", 0, -1)]
+    for kind in ("slots", "parked", "parked_of", "unique"):
+        left += [f"{key} is there" for key in client.scan_iter(f"{prefix}{kind}:*", 1_000)]
+    left += [f"{name} is there" for name in ("limits", "gates", "paused") if client.exists(f"{prefix}{name}")]
     held = client.zrange(ledger.keys.leases, 0, -1)
     if len(held) != leases:
         left.append(f"{len(held)} leases in place of {leases}: {held}")
@@ -65,7 +71,11 @@ def leftovers(ledger: Ledger, leases: int) -> list[str]:
         if record is not None and not record.final:
             left.append(f"task {record.task_id} is {record.state}")
         if record is not None:
-            kept = [name for name in ("entry", "message", "due", "token") if name in record.fields]
+            kept = [
+                name
+                for name in ("entry", "message", "due", "token", "untold", "telling", "killed", "held", "parked")
+                if name in record.fields
+            ]
             left += [f"task {record.task_id} still has '{name}'" for name in kept]
     return left
 

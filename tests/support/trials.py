@@ -16,10 +16,11 @@ from types import SimpleNamespace
 from typing import Any, ClassVar, Literal
 
 from celery import Task, chain, chord, group
-from celery.exceptions import Ignore, Reject
+from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from pydantic import BaseModel
 
 from backyard import Backyard, Context, Settings
+from support import jams  # noqa: F401 - its commands are workers' own
 
 
 class Box(BaseModel):
@@ -73,7 +74,13 @@ def plain_trial(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., 
 
 def define_typed(yard: Backyard) -> SimpleNamespace:
     """Register the typed definitions."""
-    return SimpleNamespace(**{function.__name__: yard.task(**options)(function) for function, options in TYPED})
+    return SimpleNamespace(
+        **{
+            function.__name__: yard.task(**options)(function)
+            for function, options in TYPED
+            if not ("timeout" in options and os.environ.get("TEST_WITHOUT_LIMITS"))
+        }
+    )
 
 
 def define_celery(yard: Backyard) -> SimpleNamespace:
@@ -119,6 +126,16 @@ def wrong_result() -> int:
 @typed_trial(timeout=0.3)
 def too_slow() -> None:
     time.sleep(60)
+
+
+@typed_trial(timeout=0.3, retries=1, backoff=0.01)
+def stubborn(ctx: Context, gate: str) -> None:
+    note(gate, f"{os.getpid()} {ctx.attempt}")
+    while True:
+        try:
+            time.sleep(60)
+        except SoftTimeLimitExceeded:
+            continue
 
 
 @typed_trial(timeout=0.3)

@@ -31,7 +31,7 @@ def problem_in(answer: httpx2.Response, status: int, code: str) -> dict[str, Any
     assert body["detail"]
     for row in body.get("errors", ()):
         assert set(row) == {"location", "message", "type"}
-    assert ("retry-after" in answer.headers) == (status == 503)
+    assert ("retry-after" in answer.headers) == (status in (429, 503))
     return body
 
 

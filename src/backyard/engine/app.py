@@ -9,7 +9,10 @@ from celery import Celery
 
 from backyard.engine import dotted
 from backyard.engine.attempt import Services
+from backyard.engine.canary import add_canary
+from backyard.engine.cancelling import Cancelling
 from backyard.engine.control import Control
+from backyard.engine.duty import Duty
 from backyard.engine.queues import DEFAULT_QUEUE, make_queue
 from backyard.engine.steps import RollCall, SetAside
 from backyard.engine.task import BackyardTask, adopted
@@ -21,6 +24,8 @@ dotted.install()
 
 class YardCelery(Celery):
     """A Celery app whose tasks are all started, fenced and recorded by the ledger, whatever class they are of."""
+
+    amqp_cls = "backyard.engine.amqp:YardAMQP"
 
     def _task_from_fun(self, fun: Any, name: str | None = None, base: type | None = None, **options: Any) -> Any:
         return super()._task_from_fun(fun, name=name, base=base and adopted(base), **options)
@@ -50,8 +55,11 @@ def make_celery(yard: str, url: str, settings: Settings, services: Services) -> 
     """
     app = YardCelery(yard, task_cls=BackyardTask, control=Control, set_as_current=False)
     app.services = services
-    app.steps["consumer"].update((SetAside, RollCall))
+    app.yard_settings = settings
+    app.steps["consumer"].update((SetAside, RollCall, Cancelling))
+    app.steps["worker"].add(Duty)
     app.conf.update(configuration(yard, url, settings))
+    add_canary(app)
     return app
 
 
@@ -65,7 +73,7 @@ def configuration(yard: str, url: str, settings: Settings) -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "result_backend": f"backyard.engine.backend:LedgerBackend+{url}",
-        "result_backend_transport_options": {"yard": yard, "events_kept": settings.events_kept},
+        "result_backend_transport_options": {"yard": yard, "events_kept": settings.events_kept, "fenced": True},
         "result_expires": settings.result_expires,
         # An outcome that cannot be stored now is stored later, not turned into a failure.
         "result_backend_always_retry": True,
@@ -103,9 +111,13 @@ def transport_options(yard: str, settings: Settings) -> dict[str, Any]:
     """Return what the transport is told of a yard."""
     return {
         "yard": yard,
+        # The yard's tasks are started by the ledger, one attempt at a time; a plain Celery app's are not.
+        "fenced": True,
         "lease": settings.lease,
         "events_kept": settings.events_kept,
         "result_expires": settings.result_expires,
+        "max_queued": settings.max_queued,
+        "queue_limits": dict(settings.queue_limits),
         # Control messages of two yards on one database must not meet.
         "fanout_prefix": f"/{{db}}:{yard}.",
         # Without it a silent cut of the network holds a worker for ever. Longer than a blocking read lasts.

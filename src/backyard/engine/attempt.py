@@ -6,7 +6,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol
 
 from billiard.common import terminate_handler_fired
@@ -15,7 +15,6 @@ from celery.exceptions import (
     Ignore,
     Reject,
     Retry,
-    SoftTimeLimitExceeded,
     TaskRevokedError,
     WorkerShutdown,
     WorkerTerminate,
@@ -28,12 +27,16 @@ from backyard.core.definition import Definition
 from backyard.core.errors import InvalidInputError, LedgerUnavailableError, TaskCancelledError, TaskFailedError
 from backyard.core.failure import failure_of
 from backyard.core.states import Verb
+from backyard.engine import flight, soft_limit
+from backyard.engine.again import cause_of, decide, last_failure, put_off
 from backyard.engine.backend import InvalidResultError, kind_of
 from backyard.engine.current import Attempt, set_current
+from backyard.engine.limits import limits_of
 from backyard.engine.loop import loop_thread
 from backyard.engine.message import ETA
 from backyard.files import Files
 from backyard.ledger.ledger import Ledger
+from backyard.ledger.task_calls import Deaths
 
 logger = logging.getLogger("backyard.attempt")
 
@@ -45,22 +48,35 @@ NEVER: dict[str, type[Exception]] = {"expired": TaskRevokedError, "lost": Worker
 
 @dataclass(slots=True)
 class Services:
-    """What attempts of a yard work with: the ledger, the files, and the path that the yard's routes begin with."""
+    """What attempts of a yard work with.
+
+    Args:
+        ledger: The yard's ledger.
+        files: Its files.
+        prefix: Returns the path that the yard's routes begin with.
+        deaths: How often its tasks may take their process or worker with them.
+        cancel_grace: Seconds a cancelled task gets to stop by itself.
+        max_running: Tasks that the yard may run at once; None is any number.
+    """
 
     ledger: Ledger
     files: Files
     prefix: Callable[[], str]
+    deaths: Deaths = field(default_factory=Deaths)
+    cancel_grace: float = 10.0
+    max_running: int | None = None
 
 
 class Attempted(Protocol):
     """What an attempt needs of its Celery task."""
 
     yard_definition: Definition | None
-    yard_losses: int
+    yard_deaths: Deaths
     request: Any
     backend: Any
     yard_call: Callable[..., Any]
-    retry: Callable[..., Any]
+    max_retries: int | None
+    default_retry_delay: float
 
     @property
     def yard_services(self) -> Services:
@@ -76,20 +92,28 @@ def run_attempt(task: Attempted, args: tuple[Any, ...], kwargs: Mapping[str, Any
         celery.exceptions.Reject: The task asked for its entry to be dropped or given back.
         Exception: It failed for good.
     """
-    attempt = start(task)
+    soft_limit.hold_off()
+    attempt = start(task, args, kwargs)
     try:
-        return perform(task, attempt, args, kwargs)
+        with soft_limit.heeded():
+            return perform(task, attempt, args, kwargs)
     except (Ignore, Reject, Retry) as wish:
         follow(task, attempt, wish)
         raise
     except Exception as error:
         if attempt.stopped:
             stop(task, attempt, error)
-        attempt.failure = failure_of(error, kind_of(error))
-        retry_or_raise(task, attempt, error)
-        if isinstance(error, MemoryError):
+        policy = task.yard_definition.policy if task.yard_definition else None
+        again = decide(error, policy, task.request.retries, task.max_retries, task.default_retry_delay)
+        if again is not None:
+            put_off(task, attempt, error, again)
+        attempt.failure = last_failure(error, task.max_retries)
+        cause = cause_of(error)
+        if isinstance(cause, MemoryError) or not isinstance(cause, Exception):
             # Celery lets it end the whole worker, and all who run beside this task.
-            raise harmless(error) from None
+            raise harmless(cause) from None
+        if cause is not error:
+            raise cause from None  # what the last retry was asked for
         raise
     except BaseException as error:
         if leaving(error):
@@ -107,8 +131,10 @@ def perform(task: Attempted, attempt: Attempt, args: tuple[Any, ...], kwargs: Ma
     context = Context(
         attempt.task_id, definition.name, attempt.number, services.ledger, services.files, prefix=services.prefix()
     )
+    context.recorder = flight.line
     try:
-        return encode_output(definition, attempt, call(definition, context, read_input(definition, args, kwargs)))
+        arguments = read_input(definition, args, kwargs)
+        return encode_output(definition, attempt, call(definition, context, arguments, services.cancel_grace))
     except TaskCancelledError:
         # Another task's result may raise it as well, and that is a failure like any other.
         attempt.stopped = context.stopping
@@ -117,7 +143,7 @@ def perform(task: Attempted, attempt: Attempt, args: tuple[Any, ...], kwargs: Ma
         context.close()
 
 
-def start(task: Attempted) -> Attempt:
+def start(task: Attempted, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Attempt:
     """Begin the attempt in the ledger, where only the task's living queue entry may begin one.
 
     A server that is away is waited for: the task has not run, so nothing has failed.
@@ -126,26 +152,43 @@ def start(task: Attempted) -> Attempt:
     request = task.request
     ledger = task.yard_services.ledger
     worker = request.hostname or "unknown"
-    call = ledger.calls.start(request.id, request.get("entry") or "", uuid.uuid4().hex, worker, task.yard_losses)
+    limits = limits_of(task.yard_definition, args, kwargs, task.yard_services.max_running)
+    entry = request.get("entry") or ""
+    call = ledger.calls.start(request.id, entry, uuid.uuid4().hex, worker, task.yard_deaths, limits)
+    waits = False
     while True:
         try:
             answer = ledger.run(call)
             break
         except LedgerUnavailableError as error:
-            logger.warning("Task %s waits to start: %s", request.id, error)
+            if not waits:
+                logger.warning("Task %s waits to start: %s", request.id, error)
+            waits = True
+            if soft_limit.came():
+                give_way(request.id)
             time.sleep(AWAY)
-        except SoftTimeLimitExceeded as error:
-            raise Reject(error, requeue=True) from error
     if answer.attempt is None:
         logger.info("Task %s does not start: %s", request.id, answer.reason)
         if answer.reason in NEVER:
             # The record says so already; this tells the task's chain, chord and errbacks.
             task.backend.mark_as_failure(request.id, NEVER[answer.reason](answer.reason), request=request)
         raise Ignore(answer.reason)
+    if soft_limit.came():
+        give_way(request.id)
     request.eta = request.get(ETA)
-    attempt = Attempt(request.id, answer.attempt, worker)
+    attempt = Attempt(request.id, answer.attempt, worker, root_id=request.root_id or "")
     set_current(attempt)
+    flight.begin(attempt.task_id, attempt.number)
     return attempt
+
+
+def give_way(task_id: str) -> NoReturn:
+    """Leave a task to a later start, since its time went by while the server was away.
+
+    Raises:
+        celery.exceptions.Reject: Always; its entry is given back, and nothing counts against it.
+    """
+    raise Reject(f"task {task_id} had no time left when it could start", requeue=True)
 
 
 def follow(task: Attempted, attempt: Attempt, wish: Exception) -> None:
@@ -179,12 +222,14 @@ def read_input(definition: Definition, args: tuple[Any, ...], kwargs: Mapping[st
     return definition.arguments(definition.parse(to_json(values, bytes_mode="base64")))
 
 
-def call(definition: Definition, context: Context, arguments: dict[str, Any]) -> Any:
+def call(definition: Definition, context: Context, arguments: dict[str, Any], cancel_grace: float) -> Any:
     """Call the function; a coroutine runs on the process's one event loop."""
     if definition.shape.context is not None:
         arguments[definition.shape.context] = context
     value = definition.function(**arguments)
-    return loop_thread().run(value, lambda: context.cancelled) if definition.shape.is_async else value
+    if not definition.shape.is_async:
+        return value
+    return loop_thread().run(value, lambda: context.cancelled, cancel_grace)
 
 
 def encode_output(definition: Definition, attempt: Attempt, value: Any) -> Any:
@@ -208,25 +253,4 @@ def stop(task: Attempted, attempt: Attempt, error: Exception) -> NoReturn:
     data = '{"reason":"cancelled"}'
     moved = task.backend.insist(calls.move(Verb.STOP, attempt.task_id, attempt=attempt.number, data=data))
     logger.info("Task %s was cancelled in attempt %d (%s)", attempt.task_id, attempt.number, moved.outcome)
-    if moved.applied:
-        # The record says so already; this tells the task's chord.
-        task.backend.mark_as_revoked(attempt.task_id, "cancelled", request=task.request)
     raise Ignore("cancelled") from error
-
-
-def retry_or_raise(task: Attempted, attempt: Attempt, error: Exception) -> None:
-    """Send the task anew if its policy allows; what does not fit its declaration will not fit later either.
-
-    Raises:
-        celery.exceptions.Retry: It was sent anew.
-    """
-    if task.yard_definition is None:
-        return
-    policy = task.yard_definition.policy
-    spent = task.request.retries >= policy.retries
-    if spent or isinstance(error, InvalidInputError | InvalidResultError):
-        return
-    wait = policy.wait_before_retry(task.request.retries + 1)
-    if isinstance(error, SoftTimeLimitExceeded):
-        logger.warning("Task %s ran out of time in attempt %d", attempt.task_id, attempt.number)
-    raise task.retry(exc=error, countdown=wait, max_retries=policy.retries)

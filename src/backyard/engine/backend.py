@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterable
 from datetime import UTC
+from functools import cached_property
 from typing import Any, TypeVar
 
 from billiard.exceptions import WorkerLostError
@@ -17,8 +18,10 @@ from kombu.utils.encoding import ensure_bytes
 from backyard.core.errors import BackyardError
 from backyard.core.failure import failure_of
 from backyard.core.models import FailureKind, Progress
-from backyard.core.states import State, Verb
+from backyard.core.states import FINAL, State, Verb
 from backyard.engine.current import Attempt, current_attempt
+from backyard.engine.patience import PatientBackend
+from backyard.engine.waiting import Client, ResultConsumer
 from backyard.ledger.call import Call, Word
 from backyard.ledger.calls import Calls
 from backyard.ledger.events import read_published
@@ -37,6 +40,7 @@ _VERBS = {
     State.PROGRESS: Verb.PROGRESS,
 }
 _KEPT = frozenset(State)
+WITHOUT_END = 315_360_000  # seconds
 
 
 class InvalidResultError(BackyardError):
@@ -46,69 +50,12 @@ class InvalidResultError(BackyardError):
     title = "The result is not of the declared type"
 
 
-class ResultConsumer(stock.ResultConsumer):
-    """Waits for results on the tasks' own channels.
+class LedgerBackend(PatientBackend, stock.RedisBackend):
+    """Celery's results, kept in the ledger's records. Chords and groups stay as in Celery's Redis backend.
 
-    Letting go of a result happens anywhere, in the garbage collector too: it never waits for the server. A connection
-    that breaks there is made anew by the next who may wait.
+    A plain Celery app, which is no yard, may use it too. It starts no attempts, its expired and ignored tasks look as
+    on Celery's own backend, and a result of a task that the ledger has never heard of is kept as a string, as there.
     """
-
-    _broken = False
-
-    def _flush_pending_unsubscribe(self) -> None:
-        """Unsubscribe from what nobody waits for, unless this thread or another is busy with the connection."""
-        if self._lock_depth.value:
-            return
-        while self._pending_unsubscribe and self._pubsub_lock.acquire(blocking=False):
-            self._lock_depth.value += 1
-            try:
-                self._unsubscribe(self._pending_unsubscribe.pop())
-            finally:
-                self._lock_depth.value -= 1
-                self._pubsub_lock.release()
-
-    def _unsubscribe(self, key: bytes) -> None:
-        if key not in self.subscribed_to:
-            return
-        self.subscribed_to.discard(key)
-        if self._pubsub is None or self._broken:
-            return
-        connection = self._pubsub.connection
-        if connection is None or connection._sock is None:  # noqa: SLF001 - sending would connect, and wait for that
-            self._broken = True
-            return
-        try:
-            connection.send_command("UNSUBSCRIBE", key, check_health=False)
-        except self._connection_errors:
-            self._broken = True
-        else:
-            self._pubsub.pending_unsubscribe_channels.update(self._pubsub._normalize_keys({key: None}))  # noqa: SLF001
-
-    def _consume_from(self, task_id: str) -> None:
-        if self._broken:
-            self._reconnect()
-        super()._consume_from(task_id)
-
-    def _drain_one(self, pubsub: Any, timeout: float | None) -> bool:
-        if self._broken:
-            self._reconnect()
-            return True
-        return bool(super()._drain_one(pubsub, timeout))
-
-    def _reconnect_pubsub(self) -> None:
-        if self._pubsub is not None and self._pubsub.connection is not None:
-            self._pubsub.connection.disconnect()  # Celery would leave its socket to the collector
-        super()._reconnect_pubsub()
-        self._broken = False
-        # Subscribed first, read second: what ended while the connection was away is found, and nothing falls between.
-        for key in list(self.subscribed_to):
-            meta = self.backend._get_task_meta_for(key.decode().partition(":task:")[2])  # noqa: SLF001 - our own backend
-            if meta["status"] in states.READY_STATES:
-                self.on_state_change(meta, None)
-
-
-class LedgerBackend(stock.RedisBackend):
-    """Celery's results, kept in the ledger's records. Chords and groups stay as in Celery's Redis backend."""
 
     ResultConsumer = ResultConsumer
 
@@ -116,14 +63,35 @@ class LedgerBackend(stock.RedisBackend):
         super().__init__(*args, **kwargs)
         options = {**(self.app.conf.broker_transport_options or {}), **self._transport_options}
         self.calls = Calls(Keys(options.get("yard", "celery")), options.get("events_kept", 100_000))
+        #: Whether the ledger starts and fences the attempts of the app's tasks.
+        self.fenced = bool(options.get("fenced", False))
         prefix = self.calls.keys.prefix
-        self.task_keyprefix = ensure_bytes(f"{prefix}task:")
+        self._channels = f"{prefix}task:".encode() if self.fenced else b"celery-task-meta-"
+        self.task_keyprefix = ensure_bytes(f"{prefix}{'task' if self.fenced else 'meta'}:")
         self.group_keyprefix = ensure_bytes(f"{prefix}group:")
         self.chord_keyprefix = ensure_bytes(f"{prefix}chord:")
 
+    def _get_client(self) -> type[Client]:
+        return Client
+
+    @cached_property
+    def ledger_client(self) -> Any:
+        """The client for the ledger, which reads bytes whatever Celery's own client was told to read."""
+        if not self.connparams.get("decode_responses"):
+            return self.client
+        return self._create_client(**{**self.connparams, "decode_responses": False})
+
+    def channel_of(self, task_id: str) -> bytes:
+        """Return the channel that brings the news of a task: named like the record's key, or as Celery's own."""
+        return self._channels + str(task_id).encode()
+
+    def task_of(self, channel: bytes) -> str:
+        """Return the task that a channel brings the news of."""
+        return channel.removeprefix(self._channels).decode()
+
     def send(self, call: Call[Any]) -> Any:
         """Send a call with the backend's own client; connection errors pass, for Celery retries them."""
-        return send(self.client, self.calls.keys, call)
+        return send(self.ledger_client, self.calls.keys, call)
 
     def insist(self, call: Call[T]) -> T:
         """Send a call, however long the server is away."""
@@ -170,8 +138,25 @@ class LedgerBackend(stock.RedisBackend):
         store_result: bool = True,  # noqa: FBT001, FBT002 - Celery's signature
         state: str = states.REVOKED,
     ) -> None:
-        """End a cancelled task, even where the caller ignores results."""
-        super().mark_as_revoked(task_id, reason, request, store_result or not _eager(request), state)
+        """End a cancelled task, even where the caller ignores results.
+
+        What a yard's worker was handed, the ledger knows of: a worker tells the canvas, wherever the task ended, and
+        once; see :mod:`backyard.engine.canvas`.
+        """
+        if self.fenced and _entry(request):
+            self.store_result(task_id, TaskRevokedError(reason), state, request=request)
+        else:
+            super().mark_as_revoked(task_id, reason, request, store_result or not _eager(request), state)
+
+    def on_chord_part_return(self, request: Any, state: str, result: Any, **options: Any) -> None:
+        """Count a part of a chord, however long the server will not write: nobody counts it again."""
+        self._ensure_retryable(super().on_chord_part_return, request, state, result, **options)
+
+    def mark_as_retry(self, task_id: str, *args: Any, **options: Any) -> Any:
+        """Say that a task is tried again, unless that was said in the step that sent it anew."""
+        attempt = current_attempt(task_id)
+        if attempt is None or attempt.farewell is None:
+            super().mark_as_retry(task_id, *args, **options)
 
     def _store_result(
         self,
@@ -186,8 +171,9 @@ class LedgerBackend(stock.RedisBackend):
     ) -> Any:
         attempt = current_attempt(task_id)
         known = State(state) if state in _KEPT else State.PROGRESS
-        fields, data = ({}, "null") if ignored else self._fields(known, state, result, traceback, attempt)
-        extras = self._extras(request)
+        kept: dict[str, Word] = {"ignored": 1}
+        fields, data = (kept, "null") if ignored else self._fields(known, state, result, traceback, attempt)
+        extras = self.extras(request)
         if extras:
             fields["celery"] = self.encode(extras)
         verb = _VERBS.get(known)
@@ -199,15 +185,28 @@ class LedgerBackend(stock.RedisBackend):
             outcome = "moved" if moved.applied else moved.outcome
         else:
             number = attempt.number if attempt else None
-            lifetime = int(self.expires or 86_400)
-            outcome = self.send(
-                self.calls.settle(
-                    task_id, known, attempt=number, lifetime=lifetime, data=data, fields=fields, entry=_entry(request)
-                )
-            )
+            outcome = self._settle(task_id, known, number, data, fields, _entry(request))
+            if outcome == "unknown":
+                return None if ignored else super()._store_result(task_id, result, state, traceback, request=request)
         if outcome not in ("moved", "repeated", "retried"):
             logger.warning("News of task %s was dropped (%s): %s", task_id, outcome, state)
         return result
+
+    def _settle(
+        self, task_id: str, state: State, attempt: int | None, data: str, fields: dict[str, Word], entry: str
+    ) -> str:
+        lifetime = self._lifetime(state)
+        if not self.fenced and state in FINAL:
+            fields["lifetime"] = lifetime
+        kept = lifetime if self.fenced else None
+        return str(self.send(self.calls.settle(
+            task_id, state, attempt=attempt, lifetime=kept, data=data, fields=fields, entry=entry
+        )))  # fmt: skip
+
+    def _lifetime(self, state: State) -> int:
+        """Return the seconds that a record in a final state is kept; without end is ten years."""
+        expires = self.failure_expires if state is State.FAILURE else self.expires
+        return int(expires or (86_400 if self.fenced else WITHOUT_END))
 
     def _fields(
         self, known: State, state: str, result: Any, traceback: str | None, attempt: Attempt | None
@@ -223,6 +222,8 @@ class LedgerBackend(stock.RedisBackend):
                 failure = failure_of(self.exception_to_python(result) or Exception(state), kind_of(result), traceback)
             data = json.dumps({"kind": failure.kind, "type": failure.type, "message": failure.message})
             kept: dict[str, Word] = {"exception": self.encode(result)}
+            if known is State.REVOKED and _terminated(result):
+                kept["killed"] = 1
             if known is not State.REVOKED:
                 kept["failure"] = failure.model_dump_json(exclude_none=True)
             if traceback:
@@ -236,7 +237,7 @@ class LedgerBackend(stock.RedisBackend):
             return kept, report.model_dump_json() if report else json.dumps({"label": state})
         return {"custom": self.encode(result)}, "null"
 
-    def _extras(self, request: Any) -> dict[str, Any]:
+    def extras(self, request: Any) -> dict[str, Any]:
         """Return what Celery's metadata holds beside state and result, where there is any."""
         extras: dict[str, Any] = {}
         children = self.current_task_children(request)
@@ -247,23 +248,30 @@ class LedgerBackend(stock.RedisBackend):
             extras.update({key: value for key, value in meta.items() if key not in _OWN})
         return extras
 
-    def _set(self, key: str, value: Any, expires: int | None = None) -> None:
-        """Keep a group's or chord's own data; what Celery calls here for it is deprecated in the driver."""
+    def _set(self, key: bytes, value: Any, expires: int | None = None) -> None:
+        """Keep data of Celery's own; what it calls here for that is deprecated in the driver."""
+        task = key.startswith(self.task_keyprefix)
         with self.client.pipeline() as pipe:
-            pipe.set(key, value, ex=expires or self.expires or None)
-            pipe.publish(key, value)
+            pipe.set(key, value, ex=(self.expires if expires is None else expires) or None)
+            pipe.publish(self.channel_of(self._task_in(key)) if task else key, value)
             pipe.execute()
 
     # -- read -----------------------------------------------------------------------------------------------------
 
     def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
         record = self.send(self.calls.record(str(task_id)))
-        if record is None:
+        if record is not None:
+            return self._meta(record)
+        if self.fenced:
             return {"status": states.PENDING, "result": None}
-        return self._meta(record)
+        meta: dict[str, Any] = super()._get_task_meta_for(task_id)
+        return meta
 
     def _meta(self, record: Record) -> dict[str, Any]:
         state = record.state
+        untold = state is State.RETRY and "exception" not in record.fields  # sent anew, and why comes next
+        if not self.fenced and (untold or record.fields.get("ignored")):
+            return {"status": states.PENDING, "result": None}
         finished = record.moment("finished")
         meta: dict[str, Any] = {
             # Celery knows no SCHEDULED: to its callers, what waits for its time is as pending as any other.
@@ -309,29 +317,40 @@ class LedgerBackend(stock.RedisBackend):
         """Read what a task's channel or :meth:`mget` brought."""
         if isinstance(payload, dict):
             return payload
-        if payload[:12] == b'{"event_id":':
-            return self._get_task_meta_for(read_published(payload).task_id)
+        news = ensure_bytes(payload)
+        if news[:12] == b'{"event_id":':
+            return self._get_task_meta_for(read_published(news).task_id)
         return super().decode_result(payload)
 
-    def mget(self, keys: Iterable[bytes]) -> list[dict[str, Any] | None]:
-        """Read the metadata of several records at once."""
-        asked = [self.calls.record(ensure_bytes(key).decode().partition(":task:")[2]) for key in keys]
-        with self.client.pipeline(transaction=False) as pipe:
+    def _task_in(self, key: bytes | str) -> str:
+        return str(ensure_bytes(key).removeprefix(self.task_keyprefix).decode())
+
+    def mget(self, keys: Iterable[bytes]) -> list[Any]:
+        """Read the metadata of several tasks at once."""
+        asked = [self.calls.record(self._task_in(key)) for key in keys]
+        with self.ledger_client.pipeline(transaction=False) as pipe:
             for call in asked:
                 pipe.execute_command(*call.words)
             answers = pipe.execute()
         records = [call.read(answer) for call, answer in zip(asked, answers, strict=True)]
-        return [None if record is None else self._meta(record) for record in records]
+        found = [None if record is None else self._meta(record) for record in records]
+        if self.fenced or None not in found:
+            return found
+        return [meta or kept for meta, kept in zip(found, super().mget(keys), strict=True)]
 
     def task_result_exists(self, task_id: str) -> bool:
         """Whether the task ended and its result is still kept."""
         record = self.send(self.calls.record(str(task_id)))
+        if record is None and not self.fenced:
+            return bool(super().task_result_exists(task_id))
         return record is not None and record.state in states.READY_STATES
 
     def _forget(self, task_id: str) -> None:
         """Delete the record of a task that is over; one that is not needs it to run."""
         if self.task_result_exists(task_id):
             self.send(self.calls.forget(str(task_id)))
+        if not self.fenced:
+            super()._forget(task_id)
 
 
 _OWN = frozenset({"status", "result", "traceback", "children", "date_done", "group_id", "parent_id", "task_id"})
@@ -358,6 +377,11 @@ def _entry(request: Any) -> str:
     """Return the queue entry that a request was delivered with, if it is one of ours."""
     entry = getattr(request, "entry", None)
     return entry if isinstance(entry, str) else ""
+
+
+def _terminated(result: Any) -> bool:
+    """Whether the process of a revoked task was killed, as Celery encodes that."""
+    return isinstance(result, dict) and tuple(result.get("exc_message") or ()) == ("terminated",)
 
 
 def _revoked(reason: str) -> dict[str, Any]:

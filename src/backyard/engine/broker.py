@@ -7,11 +7,12 @@ kombu's own transport: they are short-lived news for one reader, and lists vanis
 
 from __future__ import annotations
 
-import binascii
 import logging
 import os
+import re
 import socket
 import uuid
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from queue import Empty
 from time import monotonic, sleep
@@ -19,77 +20,28 @@ from typing import Any, ClassVar
 
 import redis
 from kombu.transport import redis as stock
-from kombu.transport import virtual
 from kombu.utils.json import dumps
 
-from backyard.engine.current import current_attempt
-from backyard.engine.message import MalformedMessageError, check_body, is_task, read_message, submission_of
+from backyard.engine.current import current_attempt, lineage, note_accepted, running
+from backyard.engine.delivery import Message, QoS, Row, read_taken, read_waited
+from backyard.engine.intake import intake
+from backyard.engine.message import MalformedMessageError, is_task, read_message, submission_of
+from backyard.engine.panel import install
 from backyard.engine.pulse import Pulse, pulse_of
 from backyard.ledger.call import Call
 from backyard.ledger.calls import Calls
-from backyard.ledger.keys import GROUP, LANES, PRIORITY, Keys, lane_of, split_queue_key
-from backyard.ledger.ledger import send, unavailable
+from backyard.ledger.keys import PRIORITY, Keys, lane_of
+from backyard.ledger.ledger import refusing, send, unavailable
 from backyard.ledger.scripts import script
 
 logger = logging.getLogger("backyard.broker")
+install()
 
-MAILBOX = ".pidbox"
-JSON = "application/json"
+#: The queues that answers to remote control come on, as kombu names them.
+REPLIES = re.compile(r".\.reply\..+\.pidbox$")
 UNBOUNDED = 64
 PURGED_AT_ONCE = 500
-BLOCK = 1_000  # milliseconds a read waits for an entry
 REFUSED = 0.2  # seconds to wait where the server refuses to hand out
-
-
-class QoS(virtual.QoS):
-    """Counts what is handed out, and passes acknowledgements to the ledger."""
-
-    def ack(self, delivery_tag: str) -> None:
-        """Drop an entry that was dealt with."""
-        self.channel.settle_entry(delivery_tag)
-        super().ack(delivery_tag)
-
-    def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's signature
-        """Give an entry back to the head of its queue, or drop it; one whose task never started is set aside."""
-        if requeue:
-            self.channel.return_entry(delivery_tag)
-            super().ack(delivery_tag)
-        else:
-            self.set_aside(delivery_tag, "A worker rejected the message before it started the task.")
-
-    def set_aside(self, delivery_tag: str, reason: str, kind: str = "Rejected") -> None:
-        """Keep an entry that cannot be run where people can look at it, and end its task."""
-        self.channel.set_entry_aside(delivery_tag, reason, kind)
-        super().ack(delivery_tag)
-
-    def restore_unacked(self) -> list[Any]:
-        """Give back what was handed out and never started. What runs keeps its lease and is never started twice."""
-        self._delivered.clear()
-        self._dirty.clear()
-        self.channel.retire()
-        return []
-
-
-class Message(virtual.Message):
-    """A message whose body was looked at before a worker may rely on it."""
-
-    def __init__(self, payload: dict[str, Any], channel: Channel | None = None, **kwargs: Any) -> None:
-        """Read a message.
-
-        Raises:
-            MalformedMessageError: It is a task that no worker could read.
-        """
-        try:
-            super().__init__(payload, channel=channel, **kwargs)
-        except (TypeError, KeyError, AttributeError, binascii.Error) as error:
-            raise MalformedMessageError(f"not a kombu message: {type(error).__name__}: {error}") from error
-        if is_task(payload) and self.content_type == JSON:
-            # Nothing else is decoded here: whether a worker may is for its own settings to say.
-            try:
-                decoded = self.decode()
-            except Exception as error:
-                raise MalformedMessageError(f"its body cannot be read: {type(error).__name__}: {error}") from error
-            check_body(decoded)
 
 
 class Channel(stock.Channel):
@@ -98,13 +50,20 @@ class Channel(stock.Channel):
     QoS = QoS
     Message = Message
     yard = "celery"
+    #: Whether the ledger starts and fences the attempts of the app's tasks, as it does for a yard.
+    fenced = False
     lease = 10.0
     events_kept = 100_000
     result_expires = 86_400
+    max_queued: int | None = None
+    queue_limits: ClassVar[dict[str, int]] = {}
     socket_timeout = 5.0
     socket_connect_timeout = 2.0
 
-    from_transport_options = (*stock.Channel.from_transport_options, "yard", "lease", "events_kept", "result_expires")
+    from_transport_options = (
+        *stock.Channel.from_transport_options, "yard", "fenced", "lease", "events_kept", "result_expires",
+        "max_queued", "queue_limits",
+    )  # fmt: skip
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -115,11 +74,18 @@ class Channel(stock.Channel):
         self.keyprefix_binding_deadlines = f"{prefix}binding_deadlines"
         self.consumer = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._joined = False
+        #: Why entries go back whose process died, and what is known of that, by delivery tag.
+        self.deaths: dict[str, tuple[str, dict[str, Any]]] = {}
         self._no_ack: set[str] = set()
         #: Whether there may be entries now.
         self._more = True
         #: What the read under way asked for: "take" what is there, "wait" for an entry, or "mail".
         self._reading = "mail"
+        #: How many entries that read may bring; None is any number.
+        self._most: int | None = None
+
+    def _is_mailbox(self, queue: str) -> bool:
+        return queue in self._fanout_queues or REPLIES.search(queue) is not None
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - kombu's signature
         params: dict[str, Any] = super()._connparams(asynchronous=asynchronous)
@@ -149,24 +115,50 @@ class Channel(stock.Channel):
         return encoded
 
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
-        if queue.endswith(MAILBOX):
+        if self._is_mailbox(queue):
             super()._put(queue, message, **kwargs)
             return
         priority = self._get_message_priority(message, reverse=False)
         if is_task(message):
-            attempt = current_attempt(message["headers"]["id"])
+            headers = message["headers"]
+            attempt = current_attempt(headers["id"])
+            if not headers.get("parent_id"):
+                headers.update(lineage(headers["id"]))  # inside of a coroutine Celery does not know where it is
+            number = attempt.number if attempt else None
+            lifetime = int(self.result_expires)
             submission = submission_of(
-                message, queue, priority, self.result_expires, attempt=attempt.number if attempt else None
+                message,
+                queue,
+                priority,
+                lifetime,
+                attempt=number,
+                plain=not self.fenced and number is None,
+                most=None if running() else self.queue_limits.get(queue, self.max_queued),
             )
-            self.send(self.calls.submit([submission]))
+            (accepted,) = self._bring(self.calls.submit([submission]))
+            note_accepted(submission.task_id, accepted.task_id)
         else:
-            self.send(self.calls.put(queue, lane_of(priority), dumps(message).encode()))
+            self._bring(self.calls.put(queue, lane_of(priority), dumps(message).encode()))
+
+    def _bring(self, call: Call[Any]) -> Any:
+        """Bring in what is new; what a running task sends on waits until the server has room for it."""
+        waits = False
+        while True:
+            try:
+                return self.send(call)
+            except self.ResponseError as error:
+                if not running() or not refusing(error):
+                    raise
+                if not waits:
+                    logger.warning("A running task waits to send: %s", error)
+                waits = True
+                sleep(REFUSED)
 
     # -- take -----------------------------------------------------------------------------------------------------
 
     def basic_consume(self, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> Any:  # noqa: FBT001 - kombu's signature
         """Begin to read a queue, under a lease."""
-        if not queue.endswith(MAILBOX) and queue not in self._fanout_queues:
+        if not self._is_mailbox(queue):
             self._join()
             if no_ack:
                 self._no_ack.add(queue)
@@ -176,10 +168,7 @@ class Channel(stock.Channel):
     @cached_property
     def pulse(self) -> Pulse:
         """The process's pulse: it outlives this channel."""
-        params = self._connparams()
-        client = self.Client(connection_pool=redis.ConnectionPool(**params))
-        identity = f"{params.get('host')}:{params.get('port')}:{params.get('path')}:{params.get('db')}"
-        return pulse_of(identity, client, self.calls, float(self.lease))
+        return pulse_of(self._connparams(), self.calls, float(self.lease))
 
     def _join(self) -> None:
         """Take a lease before the first entry, and a new one after the consumer was retired."""
@@ -201,32 +190,38 @@ class Channel(stock.Channel):
             self.pulse.retire(self.consumer)
             self.consumer = f"{self.consumer.rpartition(':')[0]}:{uuid.uuid4().hex[:8]}"
 
+    def stop_taking(self) -> None:
+        """Take nothing from now on, for the worker ends: a read under way is cut off, what never started goes back."""
+        if self._in_poll:
+            self.client.connection.disconnect()
+        self.retire()
+
     @property
-    def _task_queues(self) -> list[str]:
-        return [queue for queue in self.active_queues if not queue.endswith(MAILBOX)]
+    def task_queues(self) -> list[str]:
+        """The queues of tasks that this channel reads."""
+        return [queue for queue in self.active_queues if not self._is_mailbox(queue)]
 
     def _brpop_start(self, timeout: float | None = None) -> None:
         """Ask for entries: at once while there are some, else by waiting for the first."""
-        queues = self._task_queues
+        queues = self.task_queues
+        intake.read()
         if not queues:
             self._reading = "mail"
             super()._brpop_start(timeout)
             return
         self._join()
         queues = [queue for queue in self._queue_cycle.consume(len(self.active_queues)) if queue in queues]
-        most = self.qos.can_consume_max_estimate()
+        self._most = self.qos.can_consume_max_estimate()
         self._in_poll = self.client.connection
         self._brpop_sent_at = monotonic()
         self._reading = "take" if self._more else "wait"
         if self._reading == "take":
-            words = self.calls.take(
-                self.consumer, UNBOUNDED if most is None else max(most, 1), self.lease, queues
-            ).words
-            command = ["EVALSHA", script("take").sha, 1, self.calls.keys.prefix, *words]
+            most = UNBOUNDED if self._most is None else max(self._most, 1)
+            self._take = self.calls.take(self.consumer, most, self.lease, queues)
+            command = ["EVALSHA", script("take").sha, 1, self.calls.keys.prefix, *self._take.words]
         else:
-            keys = [self.calls.keys.queue(queue, lane) for lane in LANES for queue in queues]
-            command = ["XREADGROUP", "GROUP", GROUP, self.consumer, "COUNT", 1, "BLOCK", BLOCK, "STREAMS", *keys]
-            command += [">"] * len(keys)
+            open_queues = [queue for queue in queues if queue not in self.pulse.paused]
+            command = [*self.calls.wait(self.consumer, int(self.brpop_timeout * 1000), open_queues).words]
         self.client.connection.send_command(*command)
 
     def _brpop_read(self, **options: Any) -> bool:
@@ -237,20 +232,32 @@ class Channel(stock.Channel):
         finally:
             self._in_poll = None
             self._flush_brpop_reauth()
+        if intake.closed:
+            self._release(rows)  # handed out while the worker was told to take no more
+            raise Empty
+        if self._reading == "wait" and self._most is not None:
+            # A blocking read brings one entry of each lane that has some; another worker may have room for the rest.
+            rows, rest = rows[: max(self._most, 1)], rows[max(self._most, 1) :]
+            self._release(rest)
         for row in rows:
             self._deliver_row(*row)
         if not rows:
             raise Empty
         return True
 
-    def _read_rows(self) -> list[tuple[str, str, str, bytes, bool]]:
+    def _release(self, rows: Sequence[tuple[str, str, str, bytes, bool]]) -> None:
+        """Give back what was handed out and is not wanted."""
+        if rows:
+            entries = [(queue, lane, entry) for queue, lane, entry, *_ in rows]
+            self.pulse.settle(self.calls.give_back(entries, "released"))
+
+    def _read_rows(self) -> list[Row]:
         self._more = False
         try:
-            reply = self.client.connection.read_response()
-        except redis.exceptions.NoScriptError:
-            self._create_client().script_load(script("take").text)
-            self._more = True
-            return []
+            try:
+                reply = self.client.connection.read_response()
+            except redis.exceptions.NoScriptError:
+                reply = self.send(self._take)  # with its text, which a new server does not know
         except self.ResponseError as error:
             if unavailable(error):
                 # A full disk or memory, say. What runs goes on; Celery would take it for the worker's end.
@@ -267,7 +274,7 @@ class Channel(stock.Channel):
             self.client.connection.disconnect()
             self.retire()
             raise
-        rows = _taken(reply) if self._reading == "take" else _waited(reply)
+        rows = read_taken(reply) if self._reading == "take" else read_waited(reply)
         self._more = bool(rows)
         return rows
 
@@ -275,7 +282,7 @@ class Channel(stock.Channel):
         tag = f"{queue}/{lane}/{entry}"
         self._queue_cycle.rotate(queue)
         try:
-            message = read_message(text, tag=tag, entry=f"{lane}/{entry}", again=again)
+            message = read_message(text, tag=tag, entry=f"{lane}/{entry}", again=again, plain=not self.fenced)
             self.connection._deliver(message, queue)  # noqa: SLF001 - kombu's own name for it
         except MalformedMessageError as error:
             logger.error("Set aside entry %s of queue %s: %s", entry, queue, error)  # noqa: TRY400 - no traceback of ours
@@ -294,26 +301,29 @@ class Channel(stock.Channel):
                 self.settle_entry(tag)
 
     def _get(self, queue: str) -> Any:
-        if queue.endswith(MAILBOX):
+        if self._is_mailbox(queue):
             return super()._get(queue)
         self._join()
-        rows = _taken(self.send(self.calls.take(self.consumer, 1, self.lease, [queue])))
+        rows = read_taken(self.send(self.calls.take(self.consumer, 1, self.lease, [queue])))
         if not rows:
             raise Empty
         _, lane, entry, text, again = rows[0]
-        return read_message(text, tag=f"{queue}/{lane}/{entry}", entry=f"{lane}/{entry}", again=again)
+        tag = f"{queue}/{lane}/{entry}"
+        return read_message(text, tag=tag, entry=f"{lane}/{entry}", again=again, plain=not self.fenced)
 
     # -- settle ---------------------------------------------------------------------------------------------------
 
     def settle_entry(self, tag: str) -> None:
         """Drop the entry of a delivery tag."""
+        self.deaths.pop(tag, None)
         queue, lane, entry = tag.rsplit("/", 2)
-        self.pulse.settle(self.calls.acknowledge([(queue, lane, entry)]))
+        self.pulse.settle(self.calls.acknowledge([(queue, lane, entry)], plain=not self.fenced))
 
     def return_entry(self, tag: str) -> None:
         """Give the entry of a delivery tag back to the head of its queue."""
         queue, lane, entry = tag.rsplit("/", 2)
-        self.pulse.settle(self.calls.give_back([(queue, lane, entry)], "rejected"))
+        reason, evidence = self.deaths.pop(tag, ("rejected", None))
+        self.pulse.settle(self.calls.give_back([(queue, lane, entry)], reason, evidence))
 
     def set_entry_aside(self, tag: str, reason: str, kind: str) -> None:
         """Keep the entry of a delivery tag on the dead-letter stream."""
@@ -324,19 +334,31 @@ class Channel(stock.Channel):
 
     def _new_queue(self, queue: str, auto_delete: bool = False, **kwargs: Any) -> None:  # noqa: FBT001, FBT002 - kombu's
         super()._new_queue(queue, auto_delete=auto_delete, **kwargs)
-        if not queue.endswith(MAILBOX) and not auto_delete:
-            self.send(self.calls.declare(queue))
+        if not self._is_mailbox(queue) and not auto_delete:
+            self._make_known(self.send, self.calls.declare(queue))
+
+    def _queue_bind(self, *args: Any) -> None:
+        self._make_known(super()._queue_bind, *args)
+
+    def _make_known(self, write: Callable[..., Any], *args: Any) -> None:
+        """Write what others are to know of a queue; a server without memory must not keep a worker from its work."""
+        try:
+            write(*args)
+        except self.ResponseError as error:
+            if not refusing(error):
+                raise
+            logger.warning("Could not note a queue: %s", error)
 
     def _has_queue(self, queue: str, **kwargs: Any) -> bool:
         return bool(super()._has_queue(queue, **kwargs) or self.send(self.calls.known(queue)))
 
     def _size(self, queue: str) -> int:
-        if queue.endswith(MAILBOX):
+        if self._is_mailbox(queue):
             return int(super()._size(queue))
         return int(self.send(self.calls.depth([queue]))[queue])
 
     def _purge(self, queue: str) -> int:
-        if queue.endswith(MAILBOX):
+        if self._is_mailbox(queue):
             return int(super()._purge(queue))
         gone = last = int(self.send(self.calls.purge(queue, PURGED_AT_ONCE)))
         while last == PURGED_AT_ONCE:
@@ -348,29 +370,17 @@ class Channel(stock.Channel):
         """Delete a queue, be it bound to an exchange or known by its name alone."""
         if if_empty and self._size(queue):
             return
-        super().queue_delete(queue, if_unused=if_unused, **kwargs)
-        if not queue.endswith(MAILBOX):
+        mailbox = self._is_mailbox(queue)
+        try:
+            super().queue_delete(queue, if_unused=if_unused, **kwargs)
+        except self.connection_errors as error:
+            if not self._closing:
+                raise
+            # Raised here, it would keep the channel from closing its sockets, and say nothing that is not known.
+            logger.info("The server is away, so that the mailbox %s stays: %s", queue, error)
+        if not mailbox:
             self._purge(queue)
             self.send(self.calls.drop_queue(queue))
-
-
-def _taken(reply: Any) -> list[tuple[str, str, str, bytes, bool]]:
-    """Read the answer of ``take.lua``."""
-    return [
-        (queue.decode(), lane.decode(), entry.decode(), text, again == b"1")
-        for queue, lane, entry, text, again in reply
-    ]
-
-
-def _waited(reply: Any) -> list[tuple[str, str, str, bytes, bool]]:
-    """Read the answer of XREADGROUP; entries that were deleted meanwhile come without fields."""
-    rows = []
-    for key, entries in reply or ():
-        queue, lane = split_queue_key(key.decode())
-        for entry, fields in entries:
-            named = dict(zip(fields[::2], fields[1::2], strict=True)) if fields else {}
-            rows.append((queue, lane, entry.decode(), named.get(b"m", b""), named.get(b"r") == b"1"))
-    return rows
 
 
 class Transport(stock.Transport):

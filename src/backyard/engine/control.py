@@ -13,6 +13,9 @@ class Control(CeleryControl):
     def revoke(self, task_id: Any, *args: Any, **options: Any) -> Any:
         """Cancel tasks in the ledger, where it holds with no worker up as well; then tell the workers, as Celery does.
 
+        As everywhere in Celery, what the tasks have submitted is left alone, and one that runs is told, and killed only
+        where ``terminate`` asks for it.
+
         Args:
             task_id: An id, or a list of ids.
             args: As for Celery.
@@ -23,6 +26,5 @@ class Control(CeleryControl):
         """
         ids = [str(one) for one in (task_id if isinstance(task_id, list | tuple | set) else [task_id])]
         if ids:
-            ledger = self.app.services.ledger
-            ledger.run(ledger.calls.cancel(ids))
+            self.app.services.ledger.cancel(ids, children=False, gentle=True)
         return super().revoke(task_id, *args, **options)

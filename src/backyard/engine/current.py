@@ -6,6 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from backyard.core.models import Failure
+from backyard.ledger.call import Word
 
 
 @dataclass(slots=True)
@@ -18,8 +19,10 @@ class Attempt:
         worker: The worker's name.
         encoded: The checked result as JSON, once there is one.
         failure: What went wrong, once something has.
+        farewell: What the record is to hold while the task waits for its next attempt, once it is sent anew.
         stopped: Whether it ended because it was told to stop.
         replaced: Whether it put other tasks in its task's place.
+        root_id: The task that all began with; empty where that is this one.
     """
 
     task_id: str
@@ -27,8 +30,10 @@ class Attempt:
     worker: str
     encoded: bytes | None = None
     failure: Failure | None = None
+    farewell: dict[str, Word] | None = None
     stopped: bool = False
     replaced: bool = False
+    root_id: str = ""
 
 
 _current: ContextVar[Attempt | None] = ContextVar("backyard_attempt", default=None)
@@ -45,6 +50,32 @@ def running() -> bool:
     return _current.get() is not None
 
 
+def lineage(task_id: str) -> dict[str, str]:
+    """Return what a task that is submitted here has to say of its family: nothing, where no other task runs here.
+
+    Args:
+        task_id: The task that is submitted.
+    """
+    attempt = _current.get()
+    if attempt is None or attempt.task_id == task_id:
+        return {}
+    return {"parent_id": attempt.task_id, "root_id": attempt.root_id or attempt.task_id}
+
+
 def set_current(attempt: Attempt | None) -> None:
     """Say which attempt runs here from now on. It stays the current one until its outcome is stored."""
     _current.set(attempt)
+
+
+_accepted: ContextVar[tuple[str, str] | None] = ContextVar("backyard_accepted", default=None)
+
+
+def note_accepted(sent: str, made: str) -> None:
+    """Say which task a message made: itself, or one like it that was there before."""
+    _accepted.set((sent, made))
+
+
+def accepted_for(sent: str) -> str:
+    """Return the task that the message sent last from here stands for."""
+    known = _accepted.get()
+    return known[1] if known is not None and known[0] == sent else sent

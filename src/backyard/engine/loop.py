@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import math
 import os
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias, TypeVar, cast
 
@@ -28,7 +30,7 @@ class LoopThread:
         self.thread = threading.Thread(target=self.loop.run_forever, name="backyard-loop", daemon=True)
         self.thread.start()
 
-    def run(self, coroutine: Coroutine[Any, Any, T], cancelled: Callable[[], bool]) -> T:
+    def run(self, coroutine: Coroutine[Any, Any, T], cancelled: Callable[[], bool], again: float) -> T:
         """Run a coroutine and wait for what it returns.
 
         A time limit or a shutdown that interrupts the wait cancels the coroutine, and lets it come to rest first.
@@ -36,6 +38,8 @@ class LoopThread:
         Args:
             coroutine: What to run.
             cancelled: Says whether its task was told to stop; asked now and then.
+            again: Seconds after which a coroutine that was cancelled, and has not ended, is cancelled once more. At
+                once would break into its own clean-up; never would leave one that swallows it to run for ever.
 
         Raises:
             TaskCancelledError: The task was told to stop, and the coroutine did.
@@ -43,8 +47,10 @@ class LoopThread:
         outcome: concurrent.futures.Future[Outcome[T]] = concurrent.futures.Future()
         cancel = self._begin(coroutine, outcome)
         try:
+            told_at = -math.inf
             while not outcome_within(outcome, LOOK):
-                if cancelled():
+                if cancelled() and time.monotonic() - told_at >= max(again, LOOK):
+                    told_at = time.monotonic()
                     cancel()
             value, error = outcome.result()
         except concurrent.futures.CancelledError as stopped:

@@ -14,6 +14,7 @@ from typing import Any
 
 from kombu.utils.json import dumps, loads
 
+from backyard.engine.current import current_attempt
 from backyard.ledger.call import Word
 from backyard.ledger.keys import PRIORITY, lane_of
 from backyard.ledger.submission import Submission
@@ -22,8 +23,17 @@ ORIGIN = f"gen{os.getpid()}@{socket.gethostname()}"
 _EMBED = b', {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]'
 
 
-#: Where a task finds its own ETA, which Celery's worker is not to see.
+#: Where a task finds its own ETA, which a yard's worker is not to see.
 ETA = "yard_eta"
+#: Where a plain Celery app's worker finds when a task expires; a yard's leaves that to the ledger.
+EXPIRES = "yard_expires"
+#: Seconds until a task is due, and after which it starts no more, from when the ledger gets it; see ``engine/amqp.py``.
+COUNTDOWN = "yard_countdown"
+LASTS = "yard_lasts"
+
+
+#: What a task that is in the way of others like it says of that; it stays with the submitter.
+UNIQUE, WINDOW = "yard_unique", "yard_window"
 
 
 class MalformedMessageError(ValueError):
@@ -31,7 +41,14 @@ class MalformedMessageError(ValueError):
 
 
 def compose(
-    task_id: str, name: str, payload: bytes, *, queue: str, lane: str, timelimit: tuple[float | None, float | None]
+    task_id: str,
+    name: str,
+    payload: bytes,
+    *,
+    queue: str,
+    lane: str,
+    timelimit: tuple[float | None, float | None],
+    family: Mapping[str, str] | None = None,
 ) -> bytes:
     """Compose the message of a typed task.
 
@@ -42,12 +59,14 @@ def compose(
         queue: Queue it goes to.
         lane: Its lane: high, normal or low.
         timelimit: Hard and soft limit in seconds.
+        family: ``parent_id`` and ``root_id`` of what is submitted from inside a task.
     """
     headers: dict[str, Any] = {
         "lang": "py", "task": name, "id": task_id, "shadow": None, "eta": None, "expires": None, "group": None,
         "group_index": None, "retries": 0, "timelimit": list(timelimit), "root_id": task_id, "parent_id": None,
         "argsrepr": "()", "kwargsrepr": payload[:1024].decode("utf-8", "replace"), "origin": ORIGIN,
         "ignore_result": False, "replaced_task_nesting": 0, "stamped_headers": None, "stamps": {},
+        **(family or {}),
     }  # fmt: skip
     message = {
         "body": (b"[[], " + payload + _EMBED).decode(),
@@ -74,7 +93,14 @@ def is_task(message: Mapping[str, Any]) -> bool:
 
 
 def submission_of(
-    message: dict[str, Any], queue: str, priority: int, lifetime: int, attempt: int | None = None
+    message: dict[str, Any],
+    queue: str,
+    priority: int,
+    lifetime: int,
+    *,
+    attempt: int | None,
+    plain: bool,
+    most: int | None = None,
 ) -> Submission:
     """Read a message that Celery itself composed.
 
@@ -84,17 +110,21 @@ def submission_of(
         priority: Its Celery priority, 0 to 9, 0 being the most urgent.
         lifetime: Seconds its record is kept once final.
         attempt: The running attempt that sends its own task anew, if it is one.
+        most: Tasks that the queue may hold; what a task sends on has no such limit.
+        plain: Whether a plain Celery app sends it, which is no yard.
     """
     headers = message["headers"]
-    eta, headers["eta"] = headers.get("eta"), None
-    headers.pop(ETA, None)  # of the attempt before, where this is a retry
-    if eta:
-        headers[ETA] = eta
-    expires, headers["expires"] = _moment(headers.get("expires")), None
-    fields: dict[str, Word] = {"input": _input(message)}
+    due, expires = _times(headers)
+    parts = _parts(message)
+    fields: dict[str, Word] = {"input": _input(parts), "canvas": _canvas(parts, plain=plain)}
+    if attempt is None:
+        fields["door"] = "celery"  # such a message may say more than a record does: it cannot be composed anew
+    elif (speaker := current_attempt(headers["id"])) is not None:
+        fields.update(speaker.farewell or {})
     for field, header in (("parent_id", "parent_id"), ("root_id", "root_id"), ("group_id", "group")):
         if headers.get(header):
             fields[field] = str(headers[header])
+    unique, window = str(headers.pop(UNIQUE, "")), headers.pop(WINDOW, None)
     return Submission(
         task_id=str(headers["id"]),
         name=str(headers["task"]),
@@ -102,12 +132,35 @@ def submission_of(
         lane=lane_of(priority),
         message=dumps(message).encode(),
         lifetime=lifetime,
-        due=_moment(eta),
+        due=due,
         expires=expires,
         again=True,
         attempt=attempt,
+        plain=plain,
+        unique=unique,
+        window=window,
+        most=None if headers.get("parent_id") or headers.get("retries") else most,
         fields=fields,
     )
+
+
+def _times(headers: dict[str, Any]) -> tuple[str, str]:
+    """Take ETA and expiry out of a message, and return them as the ledger reads them."""
+    countdown, lasts = headers.pop(COUNTDOWN, None), headers.pop(LASTS, None)
+    eta, headers["eta"] = headers.get("eta"), None
+    headers.pop(ETA, None)  # of the attempt before, where this is a retry
+    if eta:
+        headers[ETA] = eta
+    expires, headers["expires"] = headers.get("expires"), None
+    headers.pop(EXPIRES, None)
+    if expires:
+        headers[EXPIRES] = expires
+    return _from_now(countdown) or _moment(eta), _from_now(lasts) or _moment(expires)
+
+
+def _from_now(seconds: float | None) -> str:
+    """Return a number of seconds as the ledger counts it from its own now."""
+    return "" if seconds is None else f"+{max(int(seconds * 1000), 0)}"
 
 
 def _moment(text: str | None) -> str:
@@ -118,21 +171,37 @@ def _moment(text: str | None) -> str:
     return str(int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000))
 
 
-def _input(message: Mapping[str, Any]) -> str:
-    """Return the arguments for people to read: the keyword arguments, and the positional ones if there are any."""
+def _parts(message: Mapping[str, Any]) -> list[Any] | None:
+    """Return arguments, keyword arguments and canvas of a message; None where its body is not plain JSON."""
     if (
         message.get("content-type") != "application/json"
         or message.get("properties", {}).get("body_encoding") == "base64"
     ):
-        return ""
+        return None
     try:
-        args, kwargs, _ = json.loads(message["body"])
+        args, kwargs, embed = json.loads(message["body"])
     except (ValueError, TypeError):
+        return None
+    return [args, kwargs, embed]
+
+
+def _input(parts: list[Any] | None) -> str:
+    """Return the arguments for people to read: the keyword arguments, and the positional ones if there are any."""
+    if parts is None:
         return ""
+    args, kwargs, _ = parts
     return json.dumps({"args": args, "kwargs": kwargs} if args else kwargs, separators=(",", ":"))
 
 
-def read_message(text: bytes, *, tag: str, entry: str, again: bool) -> dict[str, Any]:
+def _canvas(parts: list[Any] | None, *, plain: bool) -> str:
+    """Say whether others have to hear of it if the task is cancelled; a plain app's workers tell them themselves."""
+    if plain:
+        return ""
+    embed = parts[2] if parts and isinstance(parts[2], dict) else {}
+    return "1" if parts is None or any(embed.get(name) for name in ("chord", "chain", "errbacks")) else ""
+
+
+def read_message(text: bytes, *, tag: str, entry: str, again: bool, plain: bool = False) -> dict[str, Any]:
     """Read a message as a worker takes it.
 
     Args:
@@ -140,6 +209,7 @@ def read_message(text: bytes, *, tag: str, entry: str, again: bool) -> dict[str,
         tag: What acknowledges it.
         entry: The queue entry, which alone may start the task (``<lane>/<entry id>``).
         again: Whether it was handed out before.
+        plain: Whether the worker is a plain Celery app's, which looks itself at a task's ETA and expiry.
 
     Raises:
         MalformedMessageError: It is not a message; the text says why.
@@ -158,6 +228,8 @@ def read_message(text: bytes, *, tag: str, entry: str, again: bool) -> dict[str,
     if "body" not in message:
         raise MalformedMessageError("not a kombu message: it has no body")
     if task:
+        if plain:
+            headers.update(eta=headers.get(ETA), expires=headers.get(EXPIRES))
         check_task(message)
         headers["entry"] = entry
     return dict(message)

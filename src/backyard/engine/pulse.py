@@ -9,12 +9,19 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import socket
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import redis
+from celery import signals
+from celery.worker import state
 
+from backyard.engine.check import walk_on
+from backyard.engine.due import keep_time
+from backyard.engine.guardian_link import GuardianLink
 from backyard.ledger.call import Call
 from backyard.ledger.calls import Calls
 from backyard.ledger.keys import Keys
@@ -24,11 +31,9 @@ logger = logging.getLogger("backyard.pulse")
 
 #: Seconds between two looks at what is due.
 TICK = 0.25
-#: Seconds between two sweeps of the index of tasks.
-SWEEP = 60.0
-PROMOTED_AT_ONCE = 500
+#: Seconds between two slices of the self-check by this process; all of a yard share one walk.
+CHECK = 1.0
 REAPED_AT_ONCE = 200
-SWEPT_AT_ONCE = 500
 
 
 class Pulse:
@@ -38,13 +43,17 @@ class Pulse:
         client: A connection pool of its own, so that no task can hold it up.
         calls: The yard's calls.
         lease: Seconds a lease lasts.
+        link: The guardian, which renews as well: a task may keep this thread from its turn.
     """
 
-    def __init__(self, client: redis.Redis, calls: Calls, lease: float) -> None:
+    def __init__(self, client: redis.Redis, calls: Calls, lease: float, link: GuardianLink) -> None:
         self.client = client
+        self.link = link
         self.calls = calls
         self.keys: Keys = calls.keys
         self.lease = lease
+        #: Queues that nothing is to be taken from now.
+        self.paused: frozenset[str] = frozenset()
         self._living: set[str] = set()
         self._retired: set[str] = set()
         self._unsettled: list[Call[Any]] = []
@@ -52,8 +61,7 @@ class Pulse:
         self._thread: threading.Thread | None = None
         self._pid = 0
         self._renewed = 0.0
-        self._swept = 0.0
-        self._offset = 0
+        self._checked = 0.0
 
     def join(self, consumer: str) -> None:
         """Take a lease for a consumer, before it reads its first entry.
@@ -69,6 +77,7 @@ class Pulse:
                 self._thread = threading.Thread(target=self._beat, name="backyard-pulse", daemon=True)
                 self._thread.start()
                 atexit.register(self._leave)
+        self._tell()
 
     def settle(self, call: Call[Any]) -> None:
         """Drop an entry, or give it back: now, or as soon as the server answers again.
@@ -96,6 +105,30 @@ class Pulse:
             self._renew()
         except redis.RedisError as error:
             logger.warning("Could not give back what %s held; its lease will run out: %s", consumer, error)
+        self._tell()
+
+    @property
+    def renewed(self) -> float:
+        """When the leases were last renewed, by the monotonic clock."""
+        return self._renewed or time.monotonic()
+
+    @property
+    def consumers(self) -> list[str]:
+        """The consumers that this process speaks for."""
+        with self._lock:
+            return sorted(self._living | self._retired)
+
+    def part(self) -> None:
+        """Tell the guardian that this process is about to end, and that it was told to."""
+        _stopping.set()
+        self._tell()
+
+    def _tell(self) -> None:
+        """Let the guardian know whose leases it renews."""
+        if self._pid == os.getpid():
+            with self._lock:
+                consumers = sorted(self._living | self._retired)
+            self.link.tell(consumers, stopping=stopping())
 
     def _leave(self) -> None:
         """Say goodbye at the end of the process, so that nobody waits for a lease to run out."""
@@ -108,6 +141,9 @@ class Pulse:
                 self._renew()
             except (redis.RedisError, OSError) as error:
                 logger.debug("The ledger is away at the end: %s", error)
+            # What runs is cut off now, by a worker that was told to stop: its guardian gives it back.
+            _stopping.set()
+            self._tell()
 
     def _settle_rest(self) -> None:
         with self._lock:
@@ -127,6 +163,7 @@ class Pulse:
 
     def tick(self) -> None:
         """Do once what is to be done now."""
+        self._tell()
         now = time.monotonic()
         if now - self._renewed >= self.lease / 4:
             self._renew()
@@ -135,12 +172,12 @@ class Pulse:
             if back:
                 logger.warning("Took back %d tasks of workers that were lost", back)
             self._settle_rest()
-        while send(self.client, self.keys, self.calls.promote(PROMOTED_AT_ONCE)) == PROMOTED_AT_ONCE:
-            pass
-        if now - self._swept >= SWEEP:
-            self._swept = now
-            looked, gone = send(self.client, self.keys, self.calls.sweep(self._offset, SWEPT_AT_ONCE))
-            self._offset = self._offset + looked - gone if looked == SWEPT_AT_ONCE else 0
+        self.paused = frozenset(send(self.client, self.keys, self.calls.paused("queue")))
+        who, longest = f"{socket.gethostname()}:{os.getpid()}", min(1.0, self.lease / 8)
+        keep_time(lambda call: send(self.client, self.keys, call), self.calls, who, longest)
+        if now - self._checked >= CHECK:
+            self._checked = now
+            walk_on(lambda call: send(self.client, self.keys, call), self.calls, self.lease)
 
     def _renew(self) -> None:
         with self._lock:
@@ -154,16 +191,54 @@ class Pulse:
 
 _pulses: dict[tuple[str, str], Pulse] = {}
 _pulses_lock = threading.Lock()
+_stopping = threading.Event()
 
 
-def pulse_of(identity: str, client: redis.Redis, calls: Calls, lease: float) -> Pulse:
+def pulses() -> list[Pulse]:
+    """Return this process's pulses."""
+    return list(_pulses.values())
+
+
+def stopping() -> bool:
+    """Whether this process has been told to stop: a death from now on is no task's doing."""
+    return _stopping.is_set() or state.should_stop is not None or state.should_terminate is not None
+
+
+def pulse_of(params: Mapping[str, Any], calls: Calls, lease: float) -> Pulse:
     """Return this process's pulse towards a yard.
 
     Args:
-        identity: The server, for telling pulses apart.
-        client: The client to make a pulse with, if there is none yet.
+        params: How the driver reaches the server.
         calls: The yard's calls.
         lease: Seconds a lease lasts.
     """
+    address = address_of(params)
+    identity = f"{address['host']}:{address['port']}:{address['path']}:{address['db']}"
     with _pulses_lock:
-        return _pulses.setdefault((identity, calls.keys.yard), Pulse(client, calls, lease))
+        if (identity, calls.keys.yard) not in _pulses:
+            client = redis.Redis(connection_pool=redis.ConnectionPool(**params))
+            _pulses[identity, calls.keys.yard] = Pulse(client, calls, lease, GuardianLink(address, calls, lease))
+        return _pulses[identity, calls.keys.yard]
+
+
+def address_of(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the address in the words of :class:`~backyard.engine.guardian_wire.Wire`."""
+    provider = params.get("credential_provider")
+    login = (params.get("username"), params.get("password")) if provider is None else provider.get_credentials()
+    user, password = login if len(login) > 1 else (None, *login)
+    options = {name: value for name, value in params.items() if name.startswith("ssl_")}
+    secure = issubclass(params.get("connection_class", redis.Connection), redis.SSLConnection)
+    return {
+        **{name: params.get(name) for name in ("host", "port", "path", "db")},
+        "username": user,
+        "password": password,
+        "ssl": options if secure else None,
+    }
+
+
+def _on_stop(**_: Any) -> None:
+    """Note that the worker was told to stop; called in a signal's handler, it may not wait for anybody."""
+    _stopping.set()
+
+
+signals.worker_shutting_down.connect(_on_stop, weak=False)

@@ -7,16 +7,22 @@ from typing import Any
 
 from celery import Task
 from celery.exceptions import Ignore
+from pydantic import BaseModel
 from uuid_utils import uuid7
 
 from backyard.core.definition import Definition
+from backyard.engine import flight
+from backyard.engine.again import say_why
 from backyard.engine.attempt import Services, run_attempt
-from backyard.engine.current import current_attempt, running
+from backyard.engine.current import accepted_for, current_attempt, running
+from backyard.engine.message import UNIQUE, WINDOW
 from backyard.ledger.keys import PRIORITY
-from backyard.ledger.task_calls import LOSSES
+from backyard.ledger.task_calls import ONCE, Deaths
 
 #: Seconds between the soft limit, which the task can catch, and the hard one, which ends its process.
 GRACE = 5.0
+#: Options of a part of a canvas. It is never taken for another: that would not go on with what comes after this one.
+CANVAS = {"chain", "chord", "group_id", "link", "link_error"}
 #: How a running task's own submits are tried again: until the server is back.
 PATIENT = {"max_retries": None, "interval_start": 0.1, "interval_step": 0.2, "interval_max": 1.0}
 
@@ -31,8 +37,8 @@ class BackyardTask(Task):
     yard_definition: Definition | None = None
     #: Arguments are checked against the definition's own model, which says more than Celery's check.
     typing = True
-    #: How often the task may be lost with its process or worker before it ends as FAILURE.
-    yard_losses = LOSSES
+    #: Whether the task may run at most once: the first death under it is its end.
+    yard_once = False
     Request = "backyard.engine.steps:Request"
 
     @classmethod
@@ -41,7 +47,16 @@ class BackyardTask(Task):
         super().on_bound(app)
         if not cls.acks_late or not cls.reject_on_worker_lost:
             cls.acks_late = cls.reject_on_worker_lost = True
-            cls.yard_losses = 1
+            cls.yard_once = True
+
+    @property
+    def yard_deaths(self) -> Deaths:
+        """How often the task may take its process or worker with it before it ends as FAILURE."""
+        if self.yard_once:
+            return ONCE
+        known = self.yard_services.deaths
+        policy = self.yard_definition.policy if self.yard_definition else None
+        return known if policy is None else known.of(policy)
 
     @property
     def yard_services(self) -> Services:
@@ -53,7 +68,10 @@ class BackyardTask(Task):
         """Run here when called directly, as an attempt when a worker calls."""
         if self.request.called_directly or self.request.is_eager:
             return self.run(*args, **kwargs)
-        return run_attempt(self, args, kwargs)
+        try:
+            return run_attempt(self, args, kwargs)
+        finally:
+            flight.end()
 
     def yard_call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Call what the task is: its own class's ``__call__``, if it has one, and then ``run``."""
@@ -74,6 +92,27 @@ class BackyardTask(Task):
             if not self.backend.insist(said):
                 raise Ignore("stale")
         return super().replace(sig)
+
+    def retry(
+        self,
+        args: Any = None,
+        kwargs: Any = None,
+        exc: Any = None,
+        *rest: Any,
+        **options: Any,
+    ) -> Any:
+        """Send the task anew, as Celery's users do; its record says why from the same moment on.
+
+        Raises:
+            celery.exceptions.Retry: It was sent.
+        """
+        attempt = current_attempt(self.request.id)
+        if attempt is not None:
+            limit = options.get("max_retries")
+            limit = self.max_retries if limit is None else limit
+            left = None if limit is None else limit - self.request.retries - 1
+            say_why(self, attempt, exc if isinstance(exc, BaseException) else None, left)
+        return super().retry(args, kwargs, exc, *rest, **options)
 
     def apply_async(
         self,
@@ -99,7 +138,18 @@ class BackyardTask(Task):
                 # What a worker sends on, from a chain, say, is for its receiver to refuse: the sender has succeeded.
                 model = self.yard_definition.bind(tuple(args or ()), kwargs or {})
                 args, kwargs = (), model.model_dump(mode="json", by_alias=True)
-        return super().apply_async(args, dict(kwargs or {}), task_id or str(uuid7()), **options)
+                alone = not any(options.get(name) for name in CANVAS)
+                if self.yard_definition.policy.unique is not None and alone:
+                    options["headers"] = {**(options.get("headers") or {}), **_unique(self.yard_definition, model)}
+        task_id = task_id or str(uuid7())
+        sent = super().apply_async(args, dict(kwargs or {}), task_id, **options)
+        made = accepted_for(task_id)
+        return sent if made == task_id else self.AsyncResult(made)
+
+
+def _unique(definition: Definition, model: BaseModel) -> dict[str, Any]:
+    """Return the headers that say how long a task is in the way of others like it."""
+    return {UNIQUE: definition.unique(model, definition.encode(model)), WINDOW: definition.unique_window}
 
 
 def adopted(base: type) -> type:

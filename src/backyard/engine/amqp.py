@@ -1,0 +1,41 @@
+"""Celery's own messages with relative times kept relative, so that the server's clock alone decides."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any
+
+from celery.app.amqp import AMQP
+
+from backyard.engine.message import COUNTDOWN, LASTS
+from backyard.engine.reconnect import PromptConnection
+
+
+class YardAMQP(AMQP):  # type: ignore[misc]  # Celery ships no types
+    """Composes messages as Celery does, which turns a countdown into a time by the sender's clock."""
+
+    Connection = PromptConnection
+
+    def as_task_v2(  # noqa: PLR0913, PLR0917 - Celery's signature
+        self,
+        task_id: str,
+        name: str,
+        args: Any = None,
+        kwargs: Any = None,
+        countdown: Any = None,
+        eta: Any = None,
+        group_id: Any = None,
+        group_index: Any = None,
+        expires: Any = None,
+        *rest: Any,
+        **options: Any,
+    ) -> Any:
+        """Compose a message of protocol 2; arguments as for Celery."""
+        message = super().as_task_v2(
+            task_id, name, args, kwargs, countdown, eta, group_id, group_index, expires, *rest, **options
+        )
+        if countdown:
+            message.headers[COUNTDOWN] = countdown
+        if isinstance(expires, Real):
+            message.headers[LASTS] = expires
+        return message

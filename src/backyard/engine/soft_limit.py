@@ -1,0 +1,60 @@
+"""When the soft time limit may interrupt: while the user's function runs, and at no other time.
+
+A pool's main process tells its child by a signal that the time of a task is over, and the child raises an exception
+wherever it is. While an attempt's outcome is on its way to the server, that would turn a success into a failure.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from billiard.exceptions import SoftTimeLimitExceeded
+
+_SIGNAL = getattr(signal, "SIGUSR1", None)
+_came = threading.Event()
+
+
+def hold_off() -> None:
+    """Let the limit only be noted from now on; nothing is known to have come."""
+    _came.clear()
+    _set(_note)
+
+
+def came() -> bool:
+    """Whether the time was over since :func:`hold_off`, outside of what it may interrupt."""
+    return _came.is_set()
+
+
+@contextmanager
+def heeded() -> Iterator[None]:
+    """Let the limit interrupt what runs within.
+
+    Raises:
+        SoftTimeLimitExceeded: The time is over.
+    """
+    _set(_interrupt)
+    try:
+        yield
+    finally:
+        _set(_note)
+
+
+def _note(*_: Any) -> None:
+    _came.set()
+
+
+def _interrupt(*_: Any) -> None:
+    raise SoftTimeLimitExceeded
+
+
+def _set(handler: Any) -> None:
+    """Handle the signal so, in a pool's child; elsewhere it is no time limit, and belongs to somebody else."""
+    if _SIGNAL is None or threading.current_thread() is not threading.main_thread():
+        return
+    present = signal.getsignal(_SIGNAL)
+    if present in (_note, _interrupt) or getattr(present, "__name__", "") == "soft_timeout_sighandler":
+        signal.signal(_SIGNAL, handler)
