@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from backyard.app import Backyard
     from backyard.context import Context
     from backyard.core.errors import BackyardError, TaskCancelledError, TaskFailedError
-    from backyard.core.models import File, TaskView
+    from backyard.core.models import File
     from backyard.core.states import State
+    from backyard.core.wishes import GiveUp, Retry, Snooze
     from backyard.handle import TaskHandle
     from backyard.settings import Settings
 
@@ -19,12 +20,14 @@ __all__ = [
     "BackyardError",
     "Context",
     "File",
+    "GiveUp",
+    "Retry",
     "Settings",
+    "Snooze",
     "State",
     "TaskCancelledError",
     "TaskFailedError",
     "TaskHandle",
-    "TaskView",
 ]
 
 #: Where each public name lives. It is imported when it is first asked for, so that ``backyard --help`` need not wait.
@@ -33,12 +36,14 @@ _HOMES = {
     "BackyardError": "backyard.core.errors",
     "Context": "backyard.context",
     "File": "backyard.core.models",
+    "GiveUp": "backyard.core.wishes",
+    "Retry": "backyard.core.wishes",
     "Settings": "backyard.settings",
+    "Snooze": "backyard.core.wishes",
     "State": "backyard.core.states",
     "TaskCancelledError": "backyard.core.errors",
     "TaskFailedError": "backyard.core.errors",
     "TaskHandle": "backyard.handle",
-    "TaskView": "backyard.core.models",
 }
 
 

@@ -20,6 +20,9 @@ from backyard.core.errors import (
     LedgerUnavailableError,
     UnknownDefinitionError,
 )
+from backyard.core.explain import explain_task
+from backyard.core.why import Why
+from backyard.core.worker import Worker, named
 from backyard.embedded.server import running_server_url
 from backyard.engine.app import make_celery
 from backyard.engine.attempt import Services
@@ -30,8 +33,10 @@ from backyard.handle import TaskHandle
 from backyard.ledger.feed import Feed
 from backyard.ledger.ledger import Ledger
 from backyard.ledger.submission import Accepted, Submission
+from backyard.ledger.task_calls import Deaths
+from backyard.pauses import Pauses
 from backyard.settings import Settings, load_settings
-from backyard.submit import Options, submission
+from backyard.submit import BETWEEN, Batch, Options, submission
 from backyard.typed import Decorator, TypedTask
 
 if TYPE_CHECKING:
@@ -40,12 +45,10 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: Tasks that an event loop composes and sends without a pause: about 10 ms.
-TOGETHER = 100
 DEFAULT_URL = "redis://127.0.0.1:6379/0"
 
 
-class Backyard:
+class Backyard(Pauses):
     """A yard: a set of definitions with one ledger, one engine and one place for files.
 
     Args:
@@ -90,7 +93,11 @@ class Backyard:
     @cached_property
     def celery(self) -> Celery:
         """The Celery app: for ``celery -A module:yard.celery worker``, canvas, signals and Flower."""
-        return make_celery(self.name, self.url, self.settings, Services(self.ledger, self.files, lambda: self.prefix))
+        deaths = Deaths(self.settings.loss_limit, self.settings.crash_limit)
+        services = Services(
+            self.ledger, self.files, lambda: self.prefix, deaths, self.settings.cancel_grace, self.settings.max_running
+        )
+        return make_celery(self.name, self.url, self.settings, services)
 
     @property
     def feed(self) -> Feed:
@@ -136,7 +143,7 @@ class Backyard:
             name: The definition's name; None takes the function's.
             example: An input for the documentation.
             options: ``queue``, ``timeout``, ``retries``, ``backoff``, ``backoff_max``, ``priority``, ``expires`` and
-                ``result_expires``, as described in :class:`~backyard.core.policy.Policy`.
+                ``result_expires``, and all others described in :class:`~backyard.core.policy.Policy`.
 
         Raises:
             DefinitionError: The function or an option cannot work; the message says what to do.
@@ -193,6 +200,31 @@ class Backyard:
         """
         return self.ledger.run(self.ledger.calls.depth(list(names)))
 
+    def workers(self) -> list[Worker]:
+        """List the workers that spoke lately: what they are, what they know, what they run.
+
+        Raises:
+            LedgerUnavailableError: The server is away.
+        """
+        return self.ledger.run(self.ledger.calls.workers())
+
+    def drain(self, names: Sequence[str] = (), *, stay: bool = False) -> list[str]:
+        """Tell workers to finish what they run and to take nothing more; they obey within two seconds.
+
+        Args:
+            names: Their names, or what stands before the @; none means all.
+            stay: Whether they stay, idle, instead of ending.
+
+        Returns:
+            The full names of those that were told.
+
+        Raises:
+            UnknownWorkerError: There is no such worker.
+            LedgerUnavailableError: The server is away.
+        """
+        told = self.ledger.run(self.ledger.calls.drain(named(self.workers(), names), stay=stay))
+        return [name for name, there in told.items() if there]
+
     # -- submit ---------------------------------------------------------------------------------------------------
 
     async def submit(self, definition: Definition, payload: bytes, options: Options) -> TaskHandle[Any]:
@@ -224,16 +256,29 @@ class Backyard:
         return self._handle(definition, ready, accepted)
 
     async def submit_many(
-        self, definition: Definition, payloads: Sequence[bytes], options: Options
+        self, definition: Definition, payloads: Sequence[bytes], options: Options, task_ids: Sequence[str] = ()
     ) -> list[TaskHandle[Any]]:
-        """Submit many checked inputs, a part of them a round trip."""
+        """Submit many checked inputs, a part of them a round trip.
+
+        Args:
+            definition: What they are tasks of.
+            payloads: The inputs as JSON text, checked by the definition.
+            options: What all of them say beside; with an idempotency key, repeating the batch makes each task once.
+            task_ids: Their ids, in the order of the inputs, if the caller has made them.
+
+        Raises:
+            IdempotencyConflictError: The key was used for another batch, and nothing was submitted.
+            LedgerUnavailableError: The server is away; its ``task_ids`` make repeating the submit safe.
+        """
+        batch = Batch.of(definition, payloads, options, task_ids)
         handles: list[TaskHandle[Any]] = []
-        for start in range(0, len(payloads), TOGETHER):
-            # Composed a part at a time, so that the event loop is free in between.
-            some = payloads[start : start + TOGETHER]
-            ready = [submission(definition, one, options, self.settings) for one in some]
-            accepted = await self.ledger.asubmit(ready)
-            handles += [self._handle(definition, *pair) for pair in zip(ready, accepted, strict=True)]
+        try:
+            for ready in batch.parts(self.settings):
+                accepted = await self.ledger.asubmit(ready)
+                handles += [self._handle(definition, *pair) for pair in zip(ready, accepted, strict=True)]
+        except LedgerUnavailableError as error:
+            sure = f"{error.message} Of {len(payloads)} tasks, {len(handles)} were accepted for certain."
+            raise LedgerUnavailableError(sure, task_ids=list(batch.task_ids)) from error
         return handles
 
     def handle(self, task_id: str, name: str | None = None) -> TaskHandle[Any]:
@@ -246,10 +291,48 @@ class Backyard:
         definition = self.definition(name) if name else None
         return TaskHandle(task_id, definition, self.ledger, lambda: self.feed)
 
+    async def cancel(self, task_ids: Sequence[str], *, children: bool = True) -> dict[str, str]:
+        """Cancel many tasks, a part of them a round trip.
+
+        Args:
+            task_ids: The tasks' ids.
+            children: Whether what they have submitted is cancelled as well, and what that has submitted.
+
+        Returns:
+            For each id ``cancelled``, ``requested`` (it runs, and is told to stop), ``final`` or ``unknown``.
+
+        Raises:
+            LedgerUnavailableError: The server is away; repeat it.
+        """
+        return dict(zip(task_ids, await self.ledger.acancel(task_ids, children=children), strict=True))
+
+    def cancel_sync(self, task_ids: Sequence[str], *, children: bool = True) -> dict[str, str]:
+        """Cancel many tasks outside of an event loop; arguments and errors as for :meth:`cancel`."""
+        return dict(zip(task_ids, self.ledger.cancel(task_ids, children=children), strict=True))
+
+    async def why(self, task_id: str) -> Why:
+        """Say why a task is where it is, in one sentence with evidence.
+
+        Args:
+            task_id: The task's id.
+
+        Raises:
+            UnknownTaskError: There is no such task.
+            LedgerUnavailableError: The server is away.
+        """
+        facts = await self.ledger.arun(self.ledger.calls.why(task_id))
+        return explain_task(task_id, facts, await self.ledger.arun(self.ledger.calls.workers()), self.definitions)
+
+    def why_sync(self, task_id: str) -> Why:
+        """Say why a task is where it is, outside of an event loop; argument and errors as for :meth:`why`."""
+        facts = self.ledger.run(self.ledger.calls.why(task_id))
+        return explain_task(task_id, facts, self.ledger.run(self.ledger.calls.workers()), self.definitions)
+
     def _handle(self, definition: Definition, ready: Submission, accepted: Accepted) -> TaskHandle[Any]:
         if accepted.outcome == "conflict":
+            key = ready.once.partition(BETWEEN)[0]
             raise IdempotencyConflictError(
-                f"The Idempotency-Key '{ready.once}' made task {accepted.task_id} of another input. Use a new key."
+                f"The Idempotency-Key '{key}' made task {accepted.task_id} of another input. Use a new key."
             )
         created = accepted.outcome == "created"
         return TaskHandle(accepted.task_id, definition, self.ledger, lambda: self.feed, created=created)

@@ -9,8 +9,10 @@ from typing import Any, Generic, TypeVar
 
 from backyard.core.definition import Definition
 from backyard.core.errors import NotFinishedError, TaskCancelledError, TaskFailedError
+from backyard.core.explain import explain_task
 from backyard.core.models import TaskView
 from backyard.core.states import State
+from backyard.core.why import Why
 from backyard.ledger.events import News
 from backyard.ledger.feed import Feed
 from backyard.ledger.ledger import Ledger
@@ -102,19 +104,45 @@ class TaskHandle(Generic[R]):
         """
         return self._feed().watch(self.task_id, after)
 
-    async def cancel(self) -> bool:
+    async def cancel(self, *, children: bool = True) -> bool:
         """Cancel the task: a waiting one never starts, a running one is told to stop.
 
+        Args:
+            children: Whether what the task has submitted is cancelled as well, and what that has submitted.
+
         Returns:
-            Whether there was something to cancel; False where the task is final.
+            Whether there was something to cancel; False where the task is final: its children are left alone then.
+
+        Raises:
+            LedgerUnavailableError: The server is away; repeat it.
         """
-        (outcome,) = await self._ledger.arun(self._ledger.calls.cancel([self.task_id]))
+        (outcome,) = await self._ledger.acancel([self.task_id], children=children)
         return outcome in ("cancelled", "requested")
 
-    def cancel_sync(self) -> bool:
-        """Cancel the task outside of an event loop."""
-        (outcome,) = self._ledger.run(self._ledger.calls.cancel([self.task_id]))
+    def cancel_sync(self, *, children: bool = True) -> bool:
+        """Cancel the task outside of an event loop; argument and errors as for :meth:`cancel`."""
+        (outcome,) = self._ledger.cancel([self.task_id], children=children)
         return outcome in ("cancelled", "requested")
+
+    async def why(self) -> Why:
+        """Say why the task is where it is, in one sentence with evidence.
+
+        Raises:
+            UnknownTaskError: Its record's lifetime has ended.
+            LedgerUnavailableError: The server is away.
+        """
+        calls = self._ledger.calls
+        facts = await self._ledger.arun(calls.why(self.task_id))
+        return explain_task(self.task_id, facts, await self._ledger.arun(calls.workers()), self._definitions())
+
+    def why_sync(self) -> Why:
+        """Say why the task is where it is, outside of an event loop; errors as for :meth:`why`."""
+        calls = self._ledger.calls
+        facts = self._ledger.run(calls.why(self.task_id))
+        return explain_task(self.task_id, facts, self._ledger.run(calls.workers()), self._definitions())
+
+    def _definitions(self) -> dict[str, Definition]:
+        return {} if self.definition is None else {self.definition.name: self.definition}
 
     def _outcome(self, record: Record) -> R:
         if record.state is State.REVOKED:

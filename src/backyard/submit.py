@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +16,7 @@ from backyard.core.definition import Definition
 from backyard.core.errors import InvalidInputError
 from backyard.core.models import Lane
 from backyard.core.policy import NAME
+from backyard.engine.current import lineage
 from backyard.engine.message import compose
 from backyard.engine.task import GRACE
 from backyard.ledger.call import Word
@@ -22,6 +24,11 @@ from backyard.ledger.keys import PRIORITY
 from backyard.ledger.submission import Submission
 from backyard.settings import Settings
 
+#: Stands between the key of a batch and the number of a task. No key of a single submit is like it, for a header
+#: cannot hold it.
+BETWEEN = "\0"
+#: Tasks that an event loop composes and sends without a pause: about 10 ms.
+TOGETHER = 100
 LONGEST_DELAY = 10 * 365 * 86_400
 MOST_TAGS = 20
 LONGEST_TAG = 100
@@ -41,7 +48,8 @@ class Options:
         at: Time to queue it at; needs a time zone.
         priority: Instead of the definition's.
         queue: Instead of the definition's.
-        expires: Seconds after which the task does not start any more; instead of the definition's.
+        expires: Seconds, from when the task is due, after which it does not start any more; instead of the
+            definition's.
         tags: Words to find the task by.
         idempotency_key: A second submit with the same key gives the first task back.
         task_id: The task's id, if the caller has made one, so that repeating an unsure submit makes one task.
@@ -103,7 +111,9 @@ class Options:
         return replace(self, **changes).checked()
 
 
-def submission(definition: Definition, payload: bytes, options: Options, settings: Settings) -> Submission:
+def submission(
+    definition: Definition, payload: bytes, options: Options, settings: Settings, more: int | None = 0
+) -> Submission:
     """Build what the ledger accepts.
 
     Args:
@@ -111,12 +121,14 @@ def submission(definition: Definition, payload: bytes, options: Options, setting
         payload: The checked input as JSON text.
         options: What this submit says beside it.
         settings: The yard's settings.
+        more: Tasks that come with it in later calls; None where there was an earlier one, which has found room for all.
     """
     policy = definition.policy
     task_id = options.task_id or str(uuid7())
     queue = options.queue or policy.queue
     lane = options.priority or policy.priority
-    fields: dict[str, Word] = {"input": payload}
+    family = lineage(task_id)
+    fields: dict[str, Word] = {"input": payload, **family}
     if options.tags:
         fields["tags"] = json.dumps(options.tags)
     if options.rerun_of:
@@ -128,13 +140,18 @@ def submission(definition: Definition, payload: bytes, options: Options, setting
         name=definition.name,
         queue=queue,
         lane=lane,
-        message=compose(task_id, definition.name, payload, queue=queue, lane=lane, timelimit=limits),
+        message=compose(task_id, definition.name, payload, queue=queue, lane=lane, timelimit=limits, family=family),
         lifetime=policy.result_expires or settings.result_expires,
         due=_due(options),
-        expires=f"+{int(expires * 1000)}" if expires else "",
+        expires=f">{int(expires * 1000)}" if expires else "",
         once=options.idempotency_key or "",
         fingerprint=hashlib.sha256(definition.name.encode() + b"\0" + payload).hexdigest()[:32],
         once_lifetime=settings.idempotency_expires,
+        unique=definition.unique(definition.parse(payload), payload) if policy.unique else "",
+        window=definition.unique_window,
+        # What a task submits is never refused: it could not go on.
+        most=None if family or more is None else settings.most_queued(queue),
+        more=more or 0,
         fields=fields,
     )
 
@@ -143,3 +160,64 @@ def _due(options: Options) -> str:
     if options.at is not None:
         return str(int(options.at.astimezone(UTC).timestamp() * 1000))
     return f"+{int(options.delay * 1000)}" if options.delay else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Many tasks of one definition.
+
+    Args:
+        definition: What they are tasks of.
+        payloads: The checked inputs as JSON text.
+        options: What all of them say beside their input; an idempotency key is one for the batch.
+        task_ids: Their ids, in the order of the inputs.
+    """
+
+    definition: Definition
+    payloads: Sequence[bytes]
+    options: Options
+    task_ids: Sequence[str]
+
+    @classmethod
+    def of(cls, definition: Definition, payloads: Sequence[bytes], options: Options, task_ids: Sequence[str]) -> Batch:
+        """Make a batch, and ids where there are none.
+
+        Raises:
+            InvalidInputError: There are ids, and not one of its own for each input.
+        """
+        if options.task_id is not None:
+            raise InvalidInputError("One task_id cannot be that of many tasks: give task_ids, one for each input.")
+        if task_ids and (len(task_ids) != len(payloads) or len(set(task_ids)) != len(payloads)):
+            raise InvalidInputError(f"There are {len(payloads)} inputs: give as many task_ids, each of them once.")
+        for task_id in task_ids:
+            options.having(task_id=task_id)
+        return cls(definition, payloads, options, task_ids or [str(uuid7()) for _ in payloads])
+
+    def parts(self, settings: Settings) -> Iterator[list[Submission]]:
+        """Compose the tasks a part at a time, so that an event loop is free in between.
+
+        Where the batch has a key, its first task goes alone: if that key made another batch, nothing else is sent.
+
+        Args:
+            settings: The yard's settings.
+        """
+        key, print_ = self.options.idempotency_key, ""
+        first = TOGETHER
+        if key is not None:
+            first = 1
+            lengths = ",".join(str(len(payload)) for payload in self.payloads).encode()
+            digest = hashlib.sha256(b"\0".join((self.definition.name.encode(), lengths, *self.payloads)))
+            print_ = digest.hexdigest()[:32]
+        start, end = 0, first
+        while start < len(self.payloads):
+            # All or nothing: the first part finds room for all.
+            more = None if start else max(len(self.payloads) - end, 0)
+            yield [self._one(number, settings, more, print_) for number in range(start, min(end, len(self.payloads)))]
+            start, end = end, end + TOGETHER
+
+    def _one(self, number: int, settings: Settings, more: int | None, print_: str) -> Submission:
+        options = replace(self.options, task_id=self.task_ids[number], idempotency_key=None)
+        one = submission(self.definition, self.payloads[number], options, settings, more)
+        if not print_:
+            return one
+        return replace(one, once=f"{self.options.idempotency_key}{BETWEEN}{number}", fingerprint=print_)

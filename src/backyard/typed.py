@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from backyard.context import Context
@@ -29,6 +29,11 @@ class Yard(Protocol):
 
     def submit_sync(self, definition: Definition, payload: bytes, options: Options) -> TaskHandle[Any]:
         """Submit a checked input outside of an event loop."""
+
+    async def submit_many(
+        self, definition: Definition, payloads: Sequence[bytes], options: Options, task_ids: Sequence[str] = ()
+    ) -> list[TaskHandle[Any]]:
+        """Submit many checked inputs."""
 
 
 class TypedTask(Generic[P, R]):
@@ -97,6 +102,23 @@ class TypedTask(Generic[P, R]):
     def submit_sync(self, *args: P.args, **kwargs: P.kwargs) -> TaskHandle[R]:
         """Submit a task outside of an event loop; arguments and errors as for :meth:`submit`."""
         return self.yard.submit_sync(self.definition, self._payload(args, kwargs), self.options)
+
+    async def submit_many(
+        self, inputs: Iterable[Mapping[str, Any]], *, task_ids: Sequence[str] = ()
+    ) -> list[TaskHandle[R]]:
+        """Submit many tasks, a part of them a round trip.
+
+        Args:
+            inputs: For each task its arguments by name.
+            task_ids: Their ids, in that order, if the caller has made them.
+
+        Raises:
+            InvalidInputError: The arguments of one do not fit, and none was submitted.
+            IdempotencyConflictError: The key was used for another batch, and none was submitted.
+            LedgerUnavailableError: The server is away; its ``task_ids`` make repeating the submit safe.
+        """
+        payloads = [self._payload((), dict(one)) for one in inputs]
+        return await self.yard.submit_many(self.definition, payloads, self.options, task_ids)
 
     def _payload(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         _, rest, named = self._split(args, kwargs)

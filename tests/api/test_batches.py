@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import httpx2
@@ -76,8 +77,23 @@ def test_one_input_of_a_batch_may_be_as_large_as_one_alone(client: httpx2.Client
 def test_what_is_for_one_task_is_refused_for_many(client: httpx2.Client) -> None:
     answer = client.post("/tasks/add/batch", json=[{"a": 1}], params={"task_id": "x"})
     assert locations(problem_in(answer, 422, "invalid_input")) == [["task_id"]]
-    answer = client.post("/tasks/add/batch", json=[{"a": 1}], headers={"Idempotency-Key": "x"})
-    assert "Idempotency-Key" in problem_in(answer, 422, "invalid_input")["detail"]
+
+
+def test_a_batch_with_a_key_is_made_once(client: httpx2.Client, stack_yard: Backyard) -> None:
+    inputs = [{"a": number} for number in range(250)]
+    key = {"Idempotency-Key": f"batch {uuid.uuid4()}"}
+    first = client.post("/tasks/add/batch", json=inputs, headers=key)
+    before = count(stack_yard)
+    again = client.post("/tasks/add/batch", json=inputs, headers=key)
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert again.json() == first.json()
+    assert len(set(first.json()["task_ids"])) == 250
+    for other in ([*inputs, {"a": 0}], inputs[:-1], inputs[::-1], [*inputs[:-1], {"a": 1}]):
+        answer = client.post("/tasks/add/batch", json=other, headers=key)
+        assert key["Idempotency-Key"] in problem_in(answer, 422, "idempotency_conflict")["detail"]
+    assert count(stack_yard) == before
+    alone = client.post("/tasks/add", json={"a": 1}, headers=key)
+    assert alone.status_code == 201, "the key of a single submit is another one"
 
 
 def test_a_batch_of_an_unknown_definition_is_404(client: httpx2.Client) -> None:

@@ -75,12 +75,14 @@ def test_each_definition_has_operations_of_its_own(document: dict[str, Any], awk
         one, many = found[f"POST /tasks/{name}"], found[f"POST /tasks/{name}/batch"]
         assert (one["operationId"], many["operationId"]) == (f"submit_{name}", f"batch_{name}")
         assert one["summary"] == definition["summary"]
-        assert one["responses"].keys() == {"200", "201", "404", "413", "415", "422", "503"}
-        assert many["responses"].keys() == one["responses"].keys() - {"200"}
+        assert one["responses"].keys() == {"200", "201", "404", "413", "415", "422", "429", "503"}
+        assert many["responses"].keys() == one["responses"].keys()
         assert {parameter["name"] for parameter in one["parameters"]} == {
             "delay", "at", "priority", "expires", "tags", "task_id", "idempotency-key",
         }  # fmt: skip
-        assert {parameter["name"] for parameter in many["parameters"]} == {"delay", "at", "priority", "expires", "tags"}
+        assert {parameter["name"] for parameter in many["parameters"]} == {
+            "delay", "at", "priority", "expires", "tags", "idempotency-key",
+        }  # fmt: skip
         single, batch = body_of(document, f"POST /tasks/{name}"), body_of(document, f"POST /tasks/{name}/batch")
         assert single["properties"].keys() == definition["input_schema"].get("properties", {}).keys()
         assert (batch["type"], batch["minItems"], batch["maxItems"]) == ("array", 1, 10_000)
@@ -124,7 +126,7 @@ def test_every_error_is_documented_as_a_problem(document: dict[str, Any]) -> Non
             schema = resolved(document, answer["content"][PROBLEM]["schema"])
             assert schema["title"] == "Problem"
             assert set(schema["properties"]) == {"type", "title", "status", "detail", "code", "errors", "task_id"}
-            assert ("Retry-After" in answer.get("headers", {})) == (status == "503")
+            assert ("Retry-After" in answer.get("headers", {})) == (status in ("429", "503"))
             problems += 1
     assert problems > 50
     assert "HTTPValidationError" not in document["components"]["schemas"]
@@ -141,6 +143,7 @@ def test_operation_ids_are_pinned(document: dict[str, Any]) -> None:
         "DELETE /tasks/{task_id}": "cancel_task",
         "POST /tasks/{task_id}/rerun": "rerun_task",
         "GET /tasks/{task_id}/log": "get_log",
+        "GET /tasks/{task_id}/why": "get_why",
         "GET /tasks/{task_id}/events": "watch_task",
         "GET /tasks/{task_id}/artifacts": "list_artifacts",
         "GET /tasks/{task_id}/artifacts/{name}": "download_artifact",
@@ -148,7 +151,14 @@ def test_operation_ids_are_pinned(document: dict[str, Any]) -> None:
         "GET /files/{file_id}": "describe_file",
         "GET /files/{file_id}/content": "download_file",
         "GET /definitions": "list_definitions",
+        "GET /workers": "list_workers",
+        "POST /workers/{name}/drain": "drain_worker",
         "GET /definitions/{name}": "get_definition",
+        "POST /definitions/{name}/pause": "pause_definition",
+        "POST /definitions/{name}/resume": "resume_definition",
+        "GET /queues": "list_queues",
+        "POST /queues/{name}/pause": "pause_queue",
+        "POST /queues/{name}/resume": "resume_queue",
         "GET /health": "health",
         "GET /ready": "ready",
         "GET /config": "config",

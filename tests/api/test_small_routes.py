@@ -51,10 +51,11 @@ def test_config_tells_a_front_end_what_it_needs(client: httpx2.Client, stack_env
 def test_health_and_readiness(client: httpx2.Client) -> None:
     assert client.get("/health").json() == {"status": "ok", "version": version("backyard")}
     ready = client.get("/ready")
-    assert (ready.status_code, ready.json()) == (
-        200,
-        {"ready": True, "parts": {"redis": {"ok": True, "reason": "answers"}}},
-    )
+    body = ready.json()
+    assert (ready.status_code, body["ready"]) == (200, True)
+    assert body["parts"]["redis"] == {"ok": True, "reason": "answers", "remedy": None}
+    assert list(body["parts"]) == ["redis", "writes", "memory", "eviction", "durability", "workers", "backlog"]
+    assert body["parts"]["eviction"] == {"ok": True, "reason": "noeviction", "remedy": None}
 
 
 @pytest.mark.parametrize("path", ["/docs", "/openapi.json"])

@@ -77,7 +77,7 @@ def test_options_stand_in_the_query(client: httpx2.Client, stack_yard: Backyard)
     created, due = (datetime.fromisoformat(task[name]) for name in ("date_created", "date_due"))
     assert due - created == timedelta(hours=1)
     record = stack_yard.ledger.record(task["task_id"])
-    assert record.number("expires") - record.number("created") == 7_200_000
+    assert record.number("expires") - record.number("due") == 7_200_000, "it counts from when the task is due"
     at = datetime(2090, 1, 31, 12, tzinfo=UTC)
     by_name = client.post("/tasks", json={"name": "add", "input": {"a": 1}, "at": at.isoformat()}).json()
     assert (by_name["state"], datetime.fromisoformat(by_name["date_due"])) == ("SCHEDULED", at)

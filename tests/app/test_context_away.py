@@ -84,7 +84,7 @@ def test_an_attempt_waits_to_start(server: EmbeddedServer, own: Stage, caplog: p
 
     def work() -> None:
         task.push_request(id=handle.task_id, hostname="me", entry=entry)
-        started.append(start(task))
+        started.append(start(task, (), {"a": 1}))
 
     thread = threading.Thread(target=work)
     thread.start()

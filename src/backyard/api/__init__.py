@@ -23,8 +23,11 @@ from backyard.api.files import files_router
 from backyard.api.health import health_router
 from backyard.api.openapi import documenter, operation_id
 from backyard.api.problems import ProblemRoute, documented, problem_of
+from backyard.api.queues import queues_router
 from backyard.api.submits import submits_router
 from backyard.api.tasks import tasks_router
+from backyard.api.why import why_router
+from backyard.api.workers import workers_router
 from backyard.core.errors import DefinitionError
 
 if TYPE_CHECKING:
@@ -55,10 +58,13 @@ def mount(yard: Backyard, app: FastAPI, prefix: str = "") -> None:
     for part in (
         submits_router(yard),
         tasks_router(yard),
+        why_router(yard),
         events_router(yard),
         artifacts_router(yard, ProblemRoute, yard.ledger.arecord),
         files_router(yard, ProblemRoute),
         definitions_router(yard),
+        queues_router(yard),
+        workers_router(yard),
         health_router(yard),
     ):
         _add(app, part, prefix)

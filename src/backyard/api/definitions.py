@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
@@ -11,7 +12,9 @@ from starlette.requests import Request
 from backyard.api.links import base_of
 from backyard.api.problems import ProblemRoute, documented
 from backyard.core.definition import Definition
+from backyard.core.errors import LedgerUnavailableError
 from backyard.core.policy import Policy
+from backyard.core.queue import Pause
 
 if TYPE_CHECKING:
     from backyard.app import Backyard
@@ -29,9 +32,10 @@ class DefinitionView(BaseModel):
     example: dict[str, Any] | None = None
     is_async: bool
     url: str = Field(description="Where to submit it")
+    paused: Pause | None = Field(default=None, description="That nothing of it is started; null if Redis is away")
 
     @classmethod
-    def of(cls, definition: Definition, base: str) -> DefinitionView:
+    def of(cls, definition: Definition, base: str, paused: Mapping[str, Pause]) -> DefinitionView:
         """Describe a definition."""
         return cls(
             name=definition.name,
@@ -43,6 +47,7 @@ class DefinitionView(BaseModel):
             example=dict(definition.example) if definition.example else None,
             is_async=definition.shape.is_async,
             url=f"{base}/tasks/{definition.name}",
+            paused=paused.get(definition.name),
         )
 
 
@@ -53,11 +58,21 @@ def definitions_router(yard: Backyard) -> APIRouter:
     @router.get("/definitions")
     async def list_definitions(request: Request) -> list[DefinitionView]:
         """List what can be submitted, by name."""
-        return [DefinitionView.of(one, base_of(yard, request)) for _, one in sorted(yard.definitions.items())]
+        base, paused = base_of(yard, request), await _paused(yard)
+        return [DefinitionView.of(one, base, paused) for _, one in sorted(yard.definitions.items())]
 
     @router.get("/definitions/{name}", responses=documented(404, 422))
     async def get_definition(request: Request, name: str) -> DefinitionView:
         """Look at one definition."""
-        return DefinitionView.of(yard.definition(name), base_of(yard, request))
+        definition = yard.definition(name)
+        return DefinitionView.of(definition, base_of(yard, request), await _paused(yard))
 
     return router
+
+
+async def _paused(yard: Backyard) -> Mapping[str, Pause]:
+    """Return what is paused; what can be submitted is known without the server as well."""
+    try:
+        return await yard.paused_definitions()
+    except LedgerUnavailableError:
+        return {}

@@ -11,8 +11,8 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from backyard.api.problems import RETRY_AFTER, ProblemRoute
-from backyard.core.errors import LedgerUnavailableError
 from backyard.core.states import FINAL, State
+from backyard.doctor import Severity, diagnose, quick_facts
 
 if TYPE_CHECKING:
     from backyard.app import Backyard
@@ -29,10 +29,17 @@ class Health(BaseModel):
 
 
 class Part(BaseModel):
-    """How one part does, and why."""
+    """How one part does, why, and what to do about it.
+
+    Args:
+        ok: Whether there is nothing to do.
+        reason: What is so.
+        remedy: What to do.
+    """
 
     ok: bool
     reason: str
+    remedy: str | None = None
 
 
 class Readiness(BaseModel):
@@ -64,12 +71,17 @@ def health_router(yard: Backyard) -> APIRouter:
 
     @router.get("/ready", responses={503: {"model": Readiness}})
     async def ready(response: Response) -> Readiness:
-        """Say whether requests can be served, with a reason for each part."""
-        redis = await _redis(yard)
-        if not redis.ok:
+        """Say whether requests can be served, with a reason for each part. Parts may be worth a look all the same."""
+        findings = diagnose(await quick_facts(yard), quick=True)
+        stopped = any(check.gate and one.severity is Severity.ERROR for check, one in findings)
+        if stopped:
             response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
             response.headers["Retry-After"] = str(RETRY_AFTER)
-        return Readiness(ready=redis.ok, parts={"redis": redis})
+        parts = {
+            check.name: Part(ok=one.severity is Severity.OK, reason=one.text, remedy=one.remedy or None)
+            for check, one in findings
+        }
+        return Readiness(ready=not stopped, parts=parts)
 
     @router.get("/config")
     async def config() -> Config:
@@ -84,11 +96,3 @@ def health_router(yard: Backyard) -> APIRouter:
         )
 
     return router
-
-
-async def _redis(yard: Backyard) -> Part:
-    try:
-        await yard.ledger.arun(yard.ledger.calls.ping())
-    except LedgerUnavailableError as error:
-        return Part(ok=False, reason=error.message)
-    return Part(ok=True, reason="answers")

@@ -20,6 +20,7 @@ from backyard.core.models import TaskView
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+_MANY_BEFORE: dict[str, Any] = {"model": Batch, "description": "The tasks that the same Idempotency-Key made before"}
 _BATCH = "All inputs are checked first; if one does not fit, none is submitted."
 _BEFORE = {"model": TaskView, "description": "The task that this `task_id` or `Idempotency-Key` made before"}
 
@@ -50,7 +51,7 @@ def documenter(app: FastAPI, prefix: str) -> Callable[[Definition], None]:
     def document(definition: Definition) -> None:
         _forget(app, definition)
         path = f"{prefix}/tasks/{definition.name}"
-        errors = documented(404, 413, 415, 422, 503)
+        errors = documented(404, 413, 415, 422, 429, 503)
         app.router.add_api_route(
             path, _one(definition), methods=["POST"], response_model=TaskView, status_code=201, tags=["definitions"],
             operation_id=f"submit_{definition.name}", summary=definition.summary, description=definition.doc,
@@ -59,7 +60,7 @@ def documenter(app: FastAPI, prefix: str) -> Callable[[Definition], None]:
         app.router.add_api_route(
             f"{path}/batch", _many(definition), methods=["POST"], response_model=Batch, status_code=201,
             tags=["definitions"], operation_id=f"batch_{definition.name}", summary=f"{definition.summary} (many)",
-            description=_BATCH, responses=errors, route_class_override=_Description,
+            description=_BATCH, responses={200: _MANY_BEFORE, **errors}, route_class_override=_Description,
         )  # fmt: skip
         app.openapi_schema = None
 
@@ -75,15 +76,15 @@ def _forget(app: FastAPI, definition: Definition) -> None:
 
 def _one(definition: Definition) -> Any:
     body = Body(examples=[dict(definition.example)]) if definition.example else Body()
-    return _endpoint(definition.input_model, body, SubmitOptions, idempotency_key=True)
+    return _endpoint(definition.input_model, body, SubmitOptions)
 
 
 def _many(definition: Definition) -> Any:
     inputs = list[definition.input_model]  # type: ignore[name-defined]  # made at run time
-    return _endpoint(inputs, Body(min_length=1, max_length=BATCH_LIMIT), BatchOptions, idempotency_key=False)
+    return _endpoint(inputs, Body(min_length=1, max_length=BATCH_LIMIT), BatchOptions)
 
 
-def _endpoint(annotation: Any, body: Any, options: type[BaseModel], *, idempotency_key: bool) -> Any:
+def _endpoint(annotation: Any, body: Any, options: type[BaseModel]) -> Any:
     """Return an endpoint that exists for its signature alone."""
 
     async def endpoint(**_: Any) -> None:
@@ -95,7 +96,7 @@ def _endpoint(annotation: Any, body: Any, options: type[BaseModel], *, idempoten
         [
             parameter("body", keyword, default=body, annotation=annotation),
             parameter("options", keyword, annotation=Annotated[options, Query()]),
-            *([key] if idempotency_key else []),
+            key,
         ]
     )
     return endpoint

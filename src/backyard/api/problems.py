@@ -18,6 +18,7 @@ from backyard.core.errors import (
     BackyardError,
     InvalidInputError,
     LedgerUnavailableError,
+    QueueFullError,
     TooLargeError,
     WrongContentTypeError,
 )
@@ -98,7 +99,10 @@ def problem_of(error: Exception) -> JSONResponse:
             more["errors"] = error.errors
         if isinstance(error, LedgerUnavailableError) and error.task_id:
             more["task_id"] = error.task_id
-        return problem(error.status, error.code, error.title, error.message, **more)
+        answer = problem(error.status, error.code, error.title, error.message, **more)
+        if isinstance(error, QueueFullError):
+            answer.headers["Retry-After"] = str(error.retry_after)
+        return answer
     if isinstance(error, RequestValidationError):
         rows = [{"location": list(row["loc"]), "message": row["msg"], "type": row["type"]} for row in error.errors()]
         first = rows[0]
@@ -156,6 +160,10 @@ _DOCUMENTED: dict[int, dict[str, Any]] = {
     413: {"description": TooLargeError.title},
     415: {"description": WrongContentTypeError.title},
     422: {"description": "The request does not fit; `errors` names the fields"},
+    429: {
+        "description": QueueFullError.title,
+        "headers": {"Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}}},
+    },
     503: {
         "description": "A part that is needed does not answer",
         "headers": {"Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}}},

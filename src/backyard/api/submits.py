@@ -33,7 +33,7 @@ Model = TypeVar("Model", bound="BatchOptions")
 
 BATCH_LIMIT = 10_000
 BATCH_BODY_FACTOR = 64
-ERRORS = documented(404, 413, 415, 422, 503)
+ERRORS = documented(404, 413, 415, 422, 429, 503)
 TASK_ID = r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$"
 
 
@@ -70,6 +70,8 @@ class SubmitAny(SubmitOptions):
 
 
 _OPTIONS = SubmitOptions.model_fields.keys()
+_REPEAT = "Repeat the batch with the same Idempotency-Key: each task is made once."
+_KEYLESS = "Repeating the batch would make those anew: send batches with an Idempotency-Key."
 
 
 class Batch(BaseModel):
@@ -173,14 +175,17 @@ def submits_router(yard: Backyard) -> APIRouter:
     @router.post("/tasks/{name}/batch", include_in_schema=False)
     async def submit_batch(request: Request, name: str) -> Response:
         definition = yard.definition(name)
-        if "idempotency-key" in request.headers:
-            raise InvalidInputError("A batch makes many tasks, and cannot have an Idempotency-Key.")
-        options = read_options(request, BatchOptions).options()
+        key = request.headers.get("idempotency-key")
+        options = read_options(request, BatchOptions).options(key)
         body = await read_body(request, yard.settings.max_body * BATCH_BODY_FACTOR)
         payloads = await aside(len(body), lambda: _read_batch(definition, body, yard.settings.max_body))
-        handles = await yard.submit_many(definition, payloads, options)
+        try:
+            handles = await yard.submit_many(definition, payloads, options)
+        except LedgerUnavailableError as error:
+            raise LedgerUnavailableError(f"{error.message} {_REPEAT if key else _KEYLESS}") from error
         answer = Batch(task_ids=[handle.task_id for handle in handles], count=len(handles))
-        return Response(answer.model_dump_json(), HTTPStatus.CREATED, None, JSON)
+        made = any(handle.created for handle in handles)
+        return Response(answer.model_dump_json(), HTTPStatus.CREATED if made else HTTPStatus.OK, None, JSON)
 
     return router
 

@@ -85,9 +85,12 @@ def tasks_router(yard: Backyard) -> APIRouter:
         return await yard.ledger.arun(yard.ledger.calls.log(task_id))
 
     @router.delete("/tasks/{task_id}", status_code=204, responses=documented(404, 422, 503))
-    async def cancel_task(task_id: str) -> Response:
+    async def cancel_task(
+        task_id: str,
+        children: Annotated[bool, Query(description="Cancel what the task has submitted as well")] = True,  # noqa: FBT002 - a query parameter
+    ) -> Response:
         """Cancel a task. One that waits never starts; one that runs is told to stop; a final one stays as it is."""
-        (outcome,) = await yard.ledger.arun(yard.ledger.calls.cancel([task_id]))
+        (outcome,) = await yard.ledger.acancel([task_id], children=children)
         if outcome == "unknown":
             raise UnknownTaskError(f"No task has the id '{task_id}', or its record's lifetime has ended.")
         return Response(status_code=HTTPStatus.NO_CONTENT)
@@ -96,7 +99,7 @@ def tasks_router(yard: Backyard) -> APIRouter:
         "/tasks/{task_id}/rerun",
         status_code=201,
         response_model=TaskView,
-        responses=documented(404, 413, 415, 422, 503),
+        responses=documented(404, 413, 415, 422, 429, 503),
         openapi_extra=described(Rerun, required=False),
     )
     async def rerun_task(request: Request, task_id: str) -> Response:

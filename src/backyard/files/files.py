@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import tempfile
+import uuid
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self, cast
@@ -51,6 +52,16 @@ class Files:
     def from_settings(cls, settings: Settings) -> Self:
         """Open what the settings name: ``files_url``, else the folder ``files`` of the data directory."""
         return cls(settings.files_url or str(settings.data_dir / "files"))
+
+    def probe(self) -> None:
+        """Write a few bytes, read them back and delete them: is this storage fit for use?"""
+        key = f"probe/{uuid.uuid4().hex}"
+        self._storage.put(key, b"probe")
+        try:
+            if self._storage.load(key) != b"probe":
+                raise StorageUnavailableError(f"The file storage {self.url} does not give back what was written to it.")
+        finally:
+            self._storage.delete(key)
 
     # Uploads.
 
