@@ -27,5 +27,7 @@ WORKDIR /app
 # The number of the user above: Kubernetes can see that it is not root.
 USER 10001
 EXPOSE 8000 5555
+# How a role is asked whether it lives differs, so compose.yaml says it: over HTTP for api and flower; a worker with
+# BACKYARD_ALIVE_FILE set answers to "backyard alive" (docker run --health-cmd "backyard alive", or an exec probe).
 ENTRYPOINT ["backyard"]
 CMD ["--help"]

@@ -47,13 +47,23 @@ class Project:
         output, errors = process.communicate()
         return subprocess.CompletedProcess(arguments, process.returncode, output, errors)
 
+    def run_python(self, program: str) -> subprocess.CompletedProcess[str]:
+        """Run a program of the folder to its end."""
+        command = [sys.executable, program]
+        return subprocess.run(
+            command, cwd=self.folder, env=self._surroundings(), capture_output=True, text=True, check=True
+        )
+
+    def _surroundings(self) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("BACKYARD_", "REDIS_"))}
+        return {**inherited, "PYTHONUNBUFFERED": "1", **self.environment}
+
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         """Run a command while the test goes on."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("BACKYARD_", "REDIS_"))}
         process = subprocess.Popen(
             [sys.executable, "-m", "backyard", *arguments],
             cwd=self.folder,
-            env={**inherited, "PYTHONUNBUFFERED": "1", **self.environment},
+            env=self._surroundings(),
             **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options},
         )
         self.processes.append(process)

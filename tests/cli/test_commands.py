@@ -50,7 +50,10 @@ def submit(project: Project, url: str, name: str, **values: Any) -> None:
     )
 
 
-@pytest.mark.parametrize("command", [[], ["up"], ["api"], ["worker"], ["flower"], ["version"]])
+@pytest.mark.parametrize(
+    "command",
+    [[], ["up"], ["api"], ["worker"], ["flower"], ["version"], ["check"], ["why"], ["doctor"]],
+)
 def test_help(project: Project, command: list[str]) -> None:
     answer = project.run(*command, "--help")
     assert answer.returncode == 0

@@ -13,6 +13,7 @@ from celery.signals import worker_ready
 from backyard.cli.target import load_target
 from backyard.embedded import ready
 from backyard.embedded.server import server_url
+from backyard.engine.pools import require_time_limits
 
 if TYPE_CHECKING:
     from backyard.settings import Settings
@@ -53,6 +54,7 @@ def run_worker(target: str, settings: Settings, options: WorkerOptions) -> None:
         close = difflib.get_close_matches(queue, known, n=1)
         hint = f" Did you mean {close[0]}?" if close else ""
         click.echo(f"Warning: no definition uses the queue {queue!r}.{hint}", err=True)
+    require_time_limits(yard.celery, options.pool, options.queues or known)
     worker_ready.connect(_notify)
     yard.celery.worker_main(_arguments(settings, options, known))
 
