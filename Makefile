@@ -7,15 +7,17 @@ BIN := $(VENV)/bin
 ARGS ?=
 # Processes that run the tests
 JOBS ?= 2
+# Where Celery's own integration suite is.
+CELERY_SUITE ?= ../shared/celery-suite
 # The Python to begin with. Empty: the first of these that is new enough.
 PYTHON ?=
 PYTHONS := python3.11 python3 python3.12 python3.13 python3.14 python
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check fix bench-loop clean
+.PHONY: help up test check fix bench-loop celery-suite faults soak clean
 
 help: ## Print this list
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 	@echo 'More words for the command: make up ARGS="--port 9000", make test ARGS="-k ledger -x"'
 
 up: $(VENV)/installed-demo ## Install what is missing, then run everything: server, API, worker, Flower
@@ -40,8 +42,17 @@ fix: $(VENV)/installed-dev ## Format the code, repair what can be repaired, rene
 bench-loop: $(VENV)/installed-dev ## Measure how long requests block the API's event loop
 	@exec $(BIN)/python benchmarks/loop_blocking.py $(ARGS)
 
+celery-suite: $(VENV)/installed-dev ## Run Celery's own integration suite on our transport and backend: half an hour
+	@PYTHONPATH=tests exec $(BIN)/python tests/celery_suite/run.py $(CELERY_SUITE) .celery-suite $(ARGS)
+
+faults: $(VENV)/installed-dev ## Break everything there is to break, and put the table into the README: half an hour a seed
+	@PYTHONPATH=tests exec $(BIN)/python -m faults $(ARGS)
+
+soak: $(VENV)/installed-dev ## Break things at random for an hour: ARGS="--soak MINUTES --seed SEED"
+	@PYTHONPATH=tests exec $(BIN)/python -m faults --soak 60 $(ARGS)
+
 clean: ## Remove the virtual environment, caches and builds; your data in .backyard stays
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .celery-suite build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find src tests examples benchmarks -name __pycache__ -type d -exec rm -rf {} +
 
 # A stamp is as old as the last installation: a change of pyproject.toml or constraints.txt makes the next one due.
