@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
@@ -13,9 +15,10 @@ from backyard.core.states import diagram
 from backyard.settings import Settings
 
 if __name__ == "__main__":  # run as a program, this folder is on the path and not the one above
-    from tree import ROOT  # type: ignore[import-not-found]  # the same file as below
-else:
-    from project.tree import ROOT
+    sys.path[0] = str(Path(__file__).parents[1])
+
+from faults.table import latest
+from project.tree import ROOT
 
 
 def settings_table() -> str:
@@ -59,6 +62,7 @@ def state_diagram() -> str:
 
 #: What is generated: the document and the block's name, and what makes it.
 BLOCKS: Mapping[tuple[str, str], Callable[[], str]] = {
+    ("README.md", "faults"): latest,
     ("README.md", "settings"): settings_table,
     ("ARCHITECTURE.md", "states"): state_diagram,
 }

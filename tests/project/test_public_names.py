@@ -13,12 +13,14 @@ def test_the_public_names_are_these() -> None:
         "BackyardError",
         "Context",
         "File",
+        "GiveUp",
+        "Retry",
         "Settings",
+        "Snooze",
         "State",
         "TaskCancelledError",
         "TaskFailedError",
         "TaskHandle",
-        "TaskView",
     ]
     for name in backyard.__all__:
         assert getattr(backyard, name).__doc__, f"backyard.{name} has no docstring"
