@@ -33,7 +33,8 @@ def define(yard: Backyard, version: int) -> None:
 
         @yard.task
         def fresh(gate: str) -> int:
-            note(gate, str(os.getpid()))
+            if gate:
+                note(gate, str(os.getpid()))
             while gate and not Path(gate).exists():
                 pass
             return version
