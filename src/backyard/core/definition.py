@@ -213,8 +213,3 @@ def invalid_input(name: str, error: ValidationError) -> InvalidInputError:
     first = rows[0]
     place = ".".join(str(part) for part in cast("list[Any]", first["location"])) or "the body"
     return InvalidInputError(f"The input of {name} is not valid: {place}: {first['message']}", rows)
-
-
-def jsonable(text: bytes) -> Any:
-    """Read JSON text that this project wrote itself."""
-    return from_json(text)

@@ -206,10 +206,6 @@ class TaskCalls(CallBuilder):
 
         return self._run("records", task_ids, read)
 
-    def cancel_flag(self, task_id: str) -> Call[bool]:
-        """Ask whether a running task has been told to stop."""
-        return Call(["HGET", self.keys.task(task_id), "cancel"], bool)
-
     def forget(self, task_id: str) -> Call[int]:
         """Delete a record."""
         return Call(["DEL", self.keys.task(task_id), self.keys.log(task_id), self.keys.children(task_id)], int)

@@ -5,18 +5,6 @@ import polars as pl
 from backyard.demo.pipeline.reference import countries
 from backyard.demo.pipeline.source import COLUMNS
 
-#: The reasons, in the order in which they are looked for.
-REASONS = (
-    "empty_row",
-    "not_utf8",
-    "missing_value",
-    "too_long",
-    "bad_date",
-    "bad_quantity",
-    "bad_price",
-    "unknown_country",
-    "duplicate_order",
-)
 LONGEST_VALUE = 200
 LARGEST_QUANTITY = 1_000_000
 EARLIEST, LATEST = pl.date(1970, 1, 1), pl.date(2100, 12, 31)
