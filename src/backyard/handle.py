@@ -11,9 +11,9 @@ from backyard.core.definition import Definition
 from backyard.core.errors import NotFinishedError, TaskCancelledError, TaskFailedError
 from backyard.core.explain import explain_task
 from backyard.core.models import TaskView
+from backyard.core.news import News
 from backyard.core.states import State
 from backyard.core.why import Why
-from backyard.ledger.events import News
 from backyard.ledger.feed import Feed
 from backyard.ledger.ledger import Ledger
 from backyard.ledger.record import Record

@@ -165,10 +165,11 @@ def test_news_of_another_attempt_is_dropped_and_counted(bench: Bench, attempt: i
     before = bench.raw(task_id)
     for verb in (Verb.PROGRESS, Verb.SUCCEED, Verb.FAIL, Verb.STOP):
         assert bench.move(verb, task_id, attempt) == Moved("stale", "STARTED", 2)
-    assert bench.run(bench.calls.note(task_id, attempt, "log", "{}", logged=True, fields={"x": "y"})) is False
+    assert bench.run(bench.calls.add_lines(task_id, attempt, ["{}"])) is False
+    assert bench.run(bench.calls.note(task_id, attempt, "artifact", "{}", fields={"x": "y"})) is False
     assert bench.raw(task_id) == before
     assert bench.run(bench.calls.log(task_id)) == []
-    assert bench.count("stale") == 5
+    assert bench.count("stale") == 6
 
 
 def test_lost_attempt_says_nothing_any_more(bench: Bench) -> None:
@@ -177,7 +178,7 @@ def test_lost_attempt_says_nothing_any_more(bench: Bench) -> None:
     bench.lapse("c")
     bench.run(bench.calls.reap(10))
     assert bench.move(Verb.SUCCEED, task_id, 1) == Moved("refused", "PENDING", 1)
-    assert bench.run(bench.calls.note(task_id, 1, "log", "{}", logged=True)) is False
+    assert bench.run(bench.calls.add_lines(task_id, 1, ["{}"])) is False
 
 
 @pytest.mark.parametrize("first", [Verb.SUCCEED, Verb.FAIL, Verb.STOP])
@@ -204,7 +205,7 @@ def test_moves_of_the_unknown_make_nothing(bench: Bench) -> None:
     before = bench.snapshot()
     assert bench.move(Verb.SUCCEED, "nobody", 1) == Moved("unknown", "", 0)
     assert bench.cancel("nobody") == ["unknown"]
-    assert bench.run(bench.calls.note("nobody", 1, "log", "{}", logged=True)) is False
+    assert bench.run(bench.calls.add_lines("nobody", 1, ["{}"])) is False
     assert {key: value for key, value in bench.snapshot().items() if not key.endswith("counts")} == before
 
 
@@ -220,7 +221,7 @@ def test_moves_that_need_a_queue_are_not_made_without_one(bench: Bench, verb: Ve
 def test_lifetime_begins_when_final_and_only_then(bench: Bench) -> None:
     task_id, taken = bench.running(lifetime=77)
     key, log = bench.keys.task(task_id), bench.keys.log(task_id)
-    bench.run(bench.calls.note(task_id, 1, "log", "{}", logged=True))
+    bench.run(bench.calls.add_lines(task_id, 1, ["{}"]))
     bench.move(Verb.PROGRESS, task_id, 1)
     bench.retry(task_id, 1, lifetime=77)
     assert (bench.client.ttl(key), bench.client.ttl(log)) == (-1, -1)
@@ -237,11 +238,11 @@ def test_lifetime_begins_when_final_and_only_then(bench: Bench) -> None:
 # -- note -------------------------------------------------------------------------------------------------------------
 
 
-def test_note_keeps_the_last_lines(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_lines_are_kept(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("backyard.ledger.task_calls.LOG_LINES", 3)
     task_id, _ = bench.running()
-    for number in range(5):
-        assert bench.run(bench.calls.note(task_id, 1, "log", json.dumps({"n": number}), logged=True)) is True
+    assert bench.run(bench.calls.add_lines(task_id, 1, [json.dumps({"n": number}) for number in range(4)])) is True
+    assert bench.run(bench.calls.add_lines(task_id, 1, [json.dumps({"n": 4})])) is True
     assert bench.run(bench.calls.note(task_id, 1, "artifact", '{"name":"x"}', fields={"artifact:x": "{}"})) is True
     assert bench.run(bench.calls.log(task_id)) == [{"n": 2}, {"n": 3}, {"n": 4}]
     assert bench.raw(task_id)["artifact:x"] == "{}"
@@ -357,7 +358,7 @@ def test_settled_end_takes_the_task_out_of_the_due_set(bench: Bench) -> None:
 
 def test_forget_removes_record_and_log(bench: Bench) -> None:
     task_id, taken = bench.running()
-    bench.run(bench.calls.note(task_id, 1, "log", "{}", logged=True))
+    bench.run(bench.calls.add_lines(task_id, 1, ["{}"]))
     bench.run(bench.calls.forget(task_id))
     assert bench.client.exists(bench.keys.task(task_id), bench.keys.log(task_id)) == 0
     assert bench.move(Verb.SUCCEED, task_id, 1).outcome == "unknown"

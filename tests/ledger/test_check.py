@@ -245,7 +245,7 @@ def test_what_a_plain_app_acknowledged_early_is_left_to_it(bench: Bench) -> None
 
 def test_logs_of_the_living_stay(bench: Bench) -> None:
     bench.running("t")
-    bench.run(bench.calls.note("t", 1, "log", "{}", logged=True))
+    bench.run(bench.calls.add_lines("t", 1, ["{}"]))
     assert check(bench).clean
     assert bench.client.llen(bench.keys.log("t")) == 1
 

@@ -83,7 +83,7 @@ def test_what_is_under_way_comes_to_its_end(bench: Bench) -> None:
     assert sorted(held) == list("abcdefg")
     for task_id, taken in held.items():
         assert bench.start(task_id, taken.tag).attempt == 1
-    assert bench.run(bench.calls.note("a", 1, "log", '{"line":1}', logged=True))
+    assert bench.run(bench.calls.add_lines("a", 1, ['{"line":1}']))
     assert bench.move(Verb.PROGRESS, "a", 1, event="progress", fields={"progress": "{}"}).applied
     assert bench.move(Verb.SUCCEED, "a", 1, fields={"result": "1"}).applied
     assert bench.run(bench.calls.acknowledge([held["a"].place])) == 1

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from importlib.resources import files
 
 import pytest
 
+from backyard.core.schedule import ScheduleSpec, ScheduleState
 from backyard.core.states import Verb
 from backyard.ledger import keys as keys_module
 from backyard.ledger.keys import LANES, PRIORITY, Keys, lane_of, split_queue_key
@@ -40,7 +42,7 @@ def full_run(bench: Bench) -> None:
     bench.submit("later", due="+600000")
     (taken,) = bench.take()
     bench.start("done", taken.tag)
-    run(calls.note("done", 1, "log", "{}", logged=True))
+    run(calls.add_lines("done", 1, ["{}"]))
     bench.move(Verb.PROGRESS, "done", 1)
     bench.move(Verb.SUCCEED, "done", 1)
     bench.move(Verb.SUCCEED, "done", 2)
@@ -68,6 +70,10 @@ def full_run(bench: Bench) -> None:
     for one, under in zip(bench.take(most=3, queues=["limited"]), limits, strict=True):
         bench.start(one.message[2:], one.tag, limits=under)
     run(calls.pause("queue", "limited", "tests"))
+    run(calls.lead("recorder", "keeper", 60))
+    run(calls.set_recorded(run(calls.last_event()), "keeper", 1_000_000, caught_up=True))
+    state = ScheduleState(created=datetime(2026, 1, 1, tzinfo=UTC), updated=datetime(2026, 1, 1, tzinfo=UTC))
+    run(calls.save_schedule("daily", "", ScheduleSpec(name="f", cron="@daily"), state, None))
     run(calls.introduce("worker", "instance", 60, 0, {"state": "running"}))
 
 

@@ -7,9 +7,9 @@ import random
 
 import pytest
 
+from backyard.core.news import event_order
 from backyard.core.states import State, Verb
 from backyard.ledger import task_calls as calls_module
-from backyard.ledger.events import event_order
 from backyard.ledger.ledger import Ledger
 from support.bench import Bench
 

@@ -249,7 +249,7 @@ class Workers(RuleBasedStateMachine):
         delivery = self.any_delivery(data)
         task = self.tasks[delivery.task_id]
         attempt = (delivery.attempt or 0) + off
-        noted = self.bench.run(self.bench.calls.note(delivery.task_id, attempt, "log", "{}", logged=True))
+        noted = self.bench.run(self.bench.calls.add_lines(delivery.task_id, attempt, ["{}"]))
         assert noted is (task.state in RUNNING and attempt == task.standing.attempt)
         task.events["log"] += noted
 

@@ -42,7 +42,7 @@ def test_once_never_runs_a_final_task_again(bench: Bench, verb: Verb) -> None:
 
 def test_again_runs_a_final_task_anew_with_nothing_of_the_old_run(bench: Bench) -> None:
     task_id, taken = bench.running("a", expires="+600000", fields={"input": "1"})
-    bench.run(bench.calls.note(task_id, 1, "log", '{"message":"old"}', logged=True))
+    bench.run(bench.calls.add_lines(task_id, 1, ['{"message":"old"}']))
     bench.move(Verb.PROGRESS, task_id, 1, fields={"progress": '{"current":1}', "label": "L"})
     bench.cancel(task_id)
     bench.move(Verb.FAIL, task_id, 1, fields={"failure": "{}", "exception": "E", "traceback": "T", "celery": "{}"})

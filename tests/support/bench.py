@@ -11,9 +11,10 @@ from typing import Any
 
 import redis
 
+from backyard.core.news import News
 from backyard.core.states import State, Verb
 from backyard.ledger.call import Call
-from backyard.ledger.events import News, read_entry
+from backyard.ledger.events import read_entry
 from backyard.ledger.keys import GROUP, LANES
 from backyard.ledger.ledger import Ledger
 from backyard.ledger.limit_calls import Limit

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
+from backyard.core.news import News
 from backyard.core.states import Verb
-from backyard.ledger.events import News
 from backyard.ledger.feed import Feed
 from support.bench import Bench
 

@@ -13,10 +13,10 @@ from typing import Final, TypeVar
 from uuid_utils import uuid7
 
 from backyard.core.errors import BackyardError, LedgerUnavailableError
+from backyard.core.news import News
 from backyard.core.states import FINAL, State
 from backyard.engine.canary import canary
 from backyard.ledger.call import Call
-from backyard.ledger.events import News
 from backyard.ledger.ledger import Ledger
 from backyard.ledger.record import Record
 from backyard.ledger.submission import Submission

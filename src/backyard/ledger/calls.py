@@ -8,8 +8,10 @@ from __future__ import annotations
 from backyard.ledger.cancel_calls import CancelCalls
 from backyard.ledger.check_calls import CheckCalls
 from backyard.ledger.drill_calls import DrillCalls
+from backyard.ledger.keeper_calls import KeeperCalls
 from backyard.ledger.limit_calls import LimitCalls
 from backyard.ledger.queue_calls import QueueCalls
+from backyard.ledger.schedule_calls import ScheduleCalls
 from backyard.ledger.server_calls import ServerCalls
 from backyard.ledger.task_calls import TaskCalls
 from backyard.ledger.upkeep_calls import UpkeepCalls
@@ -28,5 +30,7 @@ class Calls(
     CancelCalls,
     LimitCalls,
     DrillCalls,
+    KeeperCalls,
+    ScheduleCalls,
 ):
     """All calls of one yard."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from backyard.core.news import News
 from backyard.ledger.call import Call, CallBuilder, text_of
-from backyard.ledger.events import News, read_entry
+from backyard.ledger.events import read_entry
 
 
 class DrillCalls(CallBuilder):

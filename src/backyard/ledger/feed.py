@@ -15,7 +15,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from backyard.core.errors import LedgerUnavailableError
-from backyard.ledger.events import News, event_order, read_published
+from backyard.core.news import News, event_order
+from backyard.ledger.events import read_published
 from backyard.ledger.ledger import Ledger
 from backyard.ledger.record import Record
 

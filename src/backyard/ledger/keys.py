@@ -35,7 +35,11 @@ key                                 type    what it holds, and how long
 ``{yard}:expiry``                   zset    ids of tasks that may expire, by the millisecond from which they start no
                                             more; gone when they are over, or run at that time
 ``{yard}:tasks``                    zset    task ids by the millisecond of submission; swept after their records
-``{yard}:events``                   stream  the news of all tasks, capped at about ``events_kept``
+``{yard}:events``                   stream  the news of all tasks, with what the record held of it; capped at about
+                                            ``events_kept``, and where a keeper records it, trimmed by the keeper alone
+``{yard}:recorder``                 hash    how far the history is: ``position``, the last event it holds, ``keeper``,
+                                            ``at``, and ``most``, events that may wait for it
+``{yard}:lead:<duty>``              string  the keeper that leads a duty; some seconds
 ``{yard}:once:<key>``               string  an Idempotency-Key: ``<task id> <fingerprint>``; ``idempotency_expires``
 ``{yard}:leases``                   zset    consumer names by the millisecond their lease runs out
 ``{yard}:pulse``                    hash    ``last`` renewal by anybody, its ``lease``, and ``grace``: no reaping before
@@ -45,6 +49,10 @@ key                                 type    what it holds, and how long
                                             leases after its last beat
 ``{yard}:check``                    hash    where the self-check that all workers share goes on (``place``), and when it
                                             did last (``turn``)
+``{yard}:schedules``                zset    ids of schedules by the millisecond of the next look, ``+inf`` for none;
+                                            until they are deleted
+``{yard}:schedule:<id>``            hash    a schedule: ``spec``, what it is to do, ``state``, what is known of it, both
+                                            JSON, ``last_task``, and ``version``, which each change raises
 ``{yard}:counts``                   hash    what was refused, repeated, lost: numbers that tests and people read
 ``{yard}:binding:<exchange>`` etc.  set     kombu's table of bindings
 ``{yard}:meta:<id>``                string  result of a plain Celery app's task that has no record; ``result_expires``
@@ -101,6 +109,11 @@ class Keys:
     def events(self) -> str:
         """The stream of news."""
         return f"{self.prefix}events"
+
+    @property
+    def recorder(self) -> str:
+        """How far the history is."""
+        return f"{self.prefix}recorder"
 
     @property
     def counts(self) -> str:

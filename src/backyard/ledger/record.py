@@ -11,6 +11,7 @@ from typing import Any, cast
 from pydantic import TypeAdapter
 
 from backyard.core.models import Artifact, Cancel, CancelStage, Failure, Lane, Progress, TaskView
+from backyard.core.secrets import masked
 from backyard.core.states import FINAL, State
 
 ARTIFACT = "artifact:"
@@ -107,7 +108,7 @@ class Record:
             priority=cast("Lane", self.text("lane") or "normal"),
             attempt=self.number("attempt"),
             worker=self.text("worker"),
-            input=self.json("input"),
+            input=masked(self.json("input")),
             result=self.json("result"),
             failure=failure,
             reason=(self.json("reason") or {}).get("message") if state is State.RETRY else None,
@@ -124,6 +125,7 @@ class Record:
             parent_id=self.text("parent_id"),
             root_id=self.text("root_id"),
             group_id=self.text("group_id"),
+            schedule_id=self.text("schedule"),
         )
 
 

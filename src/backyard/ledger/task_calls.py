@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from backyard.core.models import FailureKind
+from backyard.core.news import News
 from backyard.core.policy import Policy
 from backyard.core.states import FINAL, MOVES, State, Verb
 from backyard.ledger.call import Call, CallBuilder, Word, pairs_of, states_of, text_of
-from backyard.ledger.events import News, read_entry
+from backyard.ledger.events import read_entry
 from backyard.ledger.limit_calls import Limit
 from backyard.ledger.record import Record, read_record
 from backyard.ledger.submission import Accepted, Submission, read_accepted
@@ -184,14 +185,24 @@ class TaskCalls(CallBuilder):
         event: str,
         data: str,
         *,
-        logged: bool = False,
         fields: Mapping[str, Word] | None = None,
     ) -> Call[bool]:
         """Add news that moves nothing; False where the attempt is no longer the running one."""
-        words: list[Word] = [self.events_kept, task_id, attempt, event, data, "1" if logged else "0", LOG_LINES]
+        words: list[Word] = [self.events_kept, task_id, attempt, event, data]
         for name, value in (fields or {}).items():
             words += (name, value)
         return self._run("note", words, lambda row: text_of(row[0]) == "noted")
+
+    def add_lines(self, task_id: str, attempt: int, lines: Sequence[Word]) -> Call[bool]:
+        """Add lines to a task's log, each an event of its own; False where the attempt is no longer the running one.
+
+        Args:
+            task_id: The task.
+            attempt: The attempt that speaks.
+            lines: JSON objects, oldest first.
+        """
+        words: list[Word] = [self.events_kept, task_id, attempt, LOG_LINES, *lines]
+        return self._run("log", words, lambda row: text_of(row[0]) == "noted")
 
     def record(self, task_id: str) -> Call[Record | None]:
         """Read a record."""
@@ -209,6 +220,10 @@ class TaskCalls(CallBuilder):
     def forget(self, task_id: str) -> Call[int]:
         """Delete a record."""
         return Call(["DEL", self.keys.task(task_id), self.keys.log(task_id), self.keys.children(task_id)], int)
+
+    def forget_ended(self, task_ids: Sequence[str]) -> Call[list[bool]]:
+        """Delete the records of tasks that have ended; for each, whether it is gone: one that has not ended stays."""
+        return self._run("forget", task_ids, lambda row: [bool(int(gone)) for gone in row])
 
     def log(self, task_id: str) -> Call[list[Any]]:
         """Read the log lines of a task, oldest first."""

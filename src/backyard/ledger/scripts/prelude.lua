@@ -9,10 +9,47 @@ local function task_key(id) return prefix .. 'task:' .. id end
 local function lane_key(queue, lane) return prefix .. 'queue:' .. queue .. ':' .. lane end
 local function count(name, by) redis.call('HINCRBY', prefix .. 'counts', name, by or 1) end
 
+-- What the stream says of the record beside the event, so that history can be written from the stream alone: by the
+-- state, and 'born' when a task is accepted. Values that are longer are left out, and read from the record.
+local INLINE = 4096
+local ENDED = {'result', 'failure', 'started', 'finished', 'cancel', 'cancel_seen', 'cancel_by', 'cancel_reason'}
+local TOLD = {
+  born = {'name', 'queue', 'lane', 'created', 'due', 'expires', 'input', 'tags', 'rerun_of', 'parent_id', 'root_id',
+    'group_id', 'schedule', 'operation', 'webhook', 'cancel'},
+  STARTED = {'started'}, SCHEDULED = {'due'},
+  RETRY = {'due', 'failure', 'reason', 'retries_left', 'queue', 'lane', 'input'},
+  SUCCESS = ENDED, FAILURE = ENDED, REVOKED = ENDED,
+  cancel = {'cancel', 'cancel_seen', 'cancel_by', 'cancel_reason'},
+}
+
+-- As long as a keeper records the stream, it alone trims it, after it has recorded; 'most' is the far end of that.
+local stream_most
+local function most_events(kept)
+  if not stream_most then stream_most = redis.call('HGET', prefix .. 'recorder', 'most') or kept end
+  return stream_most
+end
+
 -- One line of news: on the stream for all, on the task's channel for those who wait for it.
-local function emit(kept, id, event, state, attempt, data)
-  local entry = redis.call('XADD', prefix .. 'events', 'MAXLEN', '~', kept, '*',
-    'task', id, 'event', event, 'state', state, 'attempt', attempt, 'data', data)
+local function emit(kept, id, event, state, attempt, data, born)
+  local words = {'MAXLEN', '~', most_events(kept), '*', 'task', id, 'event', event, 'state', state,
+    'attempt', attempt, 'data', data}
+  local told = event == 'cancel' and TOLD.cancel or event == 'state' and TOLD[born and 'born' or state]
+  if told then
+    local left_out
+    for i, value in ipairs(redis.call('HMGET', task_key(id), unpack(told))) do
+      if value and #value > INLINE then
+        left_out = left_out and left_out .. ' ' .. told[i] or told[i]
+      elseif value and value ~= '' then
+        words[#words + 1] = '.' .. told[i]
+        words[#words + 1] = value
+      end
+    end
+    if left_out then
+      words[#words + 1] = 'left_out'
+      words[#words + 1] = left_out
+    end
+  end
+  local entry = redis.call('XADD', prefix .. 'events', unpack(words))
   local news = '{"event_id":"' .. entry .. '","task_id":' .. cjson.encode(id)
     .. ',"event":"' .. event .. '","state":"' .. state .. '","attempt":' .. attempt .. ',"data":' .. data .. '}'
   redis.call('PUBLISH', task_key(id), news)

@@ -167,10 +167,10 @@ while at <= #ARGV do
     if to == 'SCHEDULED' then
       redis.call('HSET', key, 'due', due, 'message', message)
       redis.call('ZADD', prefix .. 'due', due, id)
-      emit(kept, id, 'state', to, attempt, '{"due":' .. due .. '}')
+      emit(kept, id, 'state', to, attempt, '{"due":' .. due .. '}', true)
     else
       enqueue(queue, lane, id, message, '0')
-      emit(kept, id, 'state', to, attempt, 'null')
+      emit(kept, id, 'state', to, attempt, 'null', true)
     end
     if unique ~= '' then
       local known = prefix .. 'unique:' .. string.match(unique, '^%S+ (.+)$')
