@@ -1,0 +1,79 @@
+"""Which tasks are meant: the filter of lists, counts and operations."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from backyard.core.states import State
+
+#: Texts that are longer could not have been kept.
+_LONGEST = 255
+
+
+class TaskFilter(BaseModel):
+    """Which tasks are meant; all of its parts have to fit.
+
+    Args:
+        state: One of these states; none is any.
+        name: One of these definitions.
+        queue: One of these queues.
+        worker: The worker of the latest attempt.
+        tag: All of these tags.
+        since: Accepted at that time or later; needs a time zone.
+        until: Accepted before that time.
+        text: Words of name, input, error and tags.
+        fingerprint: The error group of the failure.
+        rerun_of: Reruns of that task.
+        parent_id: Submitted from inside that task.
+        root_id: Of the family that began with that task.
+        group_id: Of that group of Celery's.
+        schedule: Made by that schedule.
+        operation: Made by that operation.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    state: tuple[State, ...] = Field(default=(), max_length=len(State))
+    name: tuple[str, ...] = Field(default=(), max_length=50)
+    queue: tuple[str, ...] = Field(default=(), max_length=50)
+    worker: str | None = Field(default=None, max_length=_LONGEST)
+    tag: tuple[str, ...] = Field(default=(), max_length=10)
+    since: datetime | None = None
+    until: datetime | None = None
+    text: str | None = Field(default=None, max_length=1_000)
+    fingerprint: str | None = Field(default=None, max_length=_LONGEST)
+    rerun_of: str | None = Field(default=None, max_length=_LONGEST)
+    parent_id: str | None = Field(default=None, max_length=_LONGEST)
+    root_id: str | None = Field(default=None, max_length=_LONGEST)
+    group_id: str | None = Field(default=None, max_length=_LONGEST)
+    schedule: str | None = Field(default=None, max_length=_LONGEST)
+    operation: str | None = Field(default=None, max_length=_LONGEST)
+
+    @field_validator("state", "name", "queue", "tag", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("since", "until")
+    @classmethod
+    def _with_a_zone(cls, value: datetime | None) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError("write a time with its zone: 2026-01-31T12:00:00Z or 2026-01-31T12:00:00+01:00")
+        return value
+
+    @property
+    def empty(self) -> bool:
+        """Whether all tasks are meant."""
+        return self == TaskFilter()
+
+    @property
+    def beyond_the_ledger(self) -> list[str]:
+        """The parts that only the history can answer; the ledger knows states and one name."""
+        return sorted(
+            name for name in type(self).model_fields if getattr(self, name) and not (name == "state" or (
+                name == "name" and len(self.name) == 1
+            ))
+        )  # fmt: skip

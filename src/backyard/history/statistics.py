@@ -1,0 +1,177 @@
+"""Numbers for charts and tables: what happened in a time, to each definition, and why things failed."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlalchemy import select
+
+from backyard.history.batch import COUNTED, RESOLUTIONS
+from backyard.history.database import History
+from backyard.history.histogram import percentile
+from backyard.history.tables import audit, error_groups, event_text, event_time, rollups
+from backyard.history.views import loaded, moment
+
+#: Points of a chart at most, about.
+POINTS: Final = 200
+#: The longest time, in seconds, that is answered by minutes, by hours; longer ones by days.
+_FINE: Final = ((RESOLUTIONS[0], 2 * 3_600), (RESOLUTIONS[1], 8 * 86_400))
+_SHARES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+
+
+@dataclass(slots=True)
+class Sum:
+    """What happened in some time."""
+
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
+    waits: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    runs: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Add a row of the rollups."""
+        for name in COUNTED:
+            self.counts[name] += row[name]
+        for name, histogram in (("waits", self.waits), ("runs", self.runs)):
+            if row[name] != "{}":
+                for bucket, number in json.loads(row[name]).items():
+                    histogram[int(bucket)] += number
+
+    def shown(self) -> dict[str, Any]:
+        """Return the sum for people: counts, share of failures, and seconds within which most waited and ran."""
+        ended = self.counts["succeeded"] + self.counts["failed"]
+        return {
+            **self.counts,
+            "failure_share": round(self.counts["failed"] / ended, 4) if ended else None,
+            "wait": _percentiles(self.waits),
+            "run": _percentiles(self.runs),
+        }
+
+
+def _percentiles(histogram: Mapping[int, int]) -> dict[str, float | None]:
+    found = {name: percentile(histogram, share) for name, share in _SHARES.items()}
+    return {name: None if value is None else round(value / 1000, 4) for name, value in found.items()}
+
+
+def resolution_for(seconds: float) -> int:
+    """Return the seconds of the periods by which a time is answered."""
+    return next((resolution for resolution, most in _FINE if seconds <= most), RESOLUTIONS[-1])
+
+
+def series_of(history: History, since: int, until: int, names: Sequence[str] = ()) -> tuple[int, list[dict[str, Any]]]:
+    """Return what happened in a time, point by point; also the seconds of a point.
+
+    Args:
+        history: The history.
+        since: Its beginning, in milliseconds since 1970.
+        until: Its end.
+        names: Of these definitions; none is all.
+
+    Raises:
+        HistoryUnavailableError: The database is away.
+    """
+    resolution = resolution_for((until - since) / 1000)
+    step = resolution * max(1, -(-(until - since) // (resolution * 1000 * POINTS))) * 1000
+    first = since // step * step
+    points = {at: Sum() for at in range(first, until, step)}
+    for row in _rows(history, resolution, first, until, names):
+        points[row["start"] // step * step].add(row)
+    return step // 1000, [{"at": moment(at), **point.shown()} for at, point in points.items()]
+
+
+def definitions_of(
+    history: History, since: int, until: int, names: Sequence[str] = ()
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Return what happened in a time: to all tasks, and to those of each definition; arguments as for series_of.
+
+    Raises:
+        HistoryUnavailableError: The database is away.
+    """
+    resolution = resolution_for((until - since) / 1000)
+    all_of_them, sums = Sum(), defaultdict[str, Sum](Sum)
+    for row in _rows(history, resolution, since // (resolution * 1000) * resolution * 1000, until, names):
+        sums[row["name"]].add(row)
+        all_of_them.add(row)
+    seconds = max((until - since) / 1000, 1.0)
+
+    def shown(one: Sum) -> dict[str, Any]:
+        ended = sum(one.counts[name] for name in ("succeeded", "failed", "revoked"))
+        return {**one.shown(), "ended_per_second": round(ended / seconds, 4)}
+
+    return shown(all_of_them), {name: shown(sums[name]) for name in sorted(sums)}
+
+
+def _rows(history: History, resolution: int, since: int, until: int, names: Sequence[str]) -> list[Any]:
+    wanted = select(rollups).where(
+        rollups.c.resolution == resolution, rollups.c.start >= since, rollups.c.start < until
+    )
+    if names:
+        wanted = wanted.where(rollups.c.name.in_(names))
+    with history.reading() as connection:
+        return list(connection.execute(wanted).mappings())
+
+
+def errors_of(
+    history: History, *, name: str | None = None, fingerprint: str | None = None, since: int = 0, limit: int = 50
+) -> list[dict[str, Any]]:
+    """Return groups of failures of the same cause, those that came last first.
+
+    Args:
+        history: The history.
+        name: Of that definition.
+        fingerprint: That group alone.
+        since: Those that came at that millisecond or later.
+        limit: Groups at most.
+
+    Raises:
+        HistoryUnavailableError: The database is away.
+    """
+    wanted = select(error_groups).where(error_groups.c.last >= since)
+    if name is not None:
+        wanted = wanted.where(error_groups.c.name == name)
+    if fingerprint is not None:
+        wanted = wanted.where(error_groups.c.fingerprint == fingerprint)
+    order = (error_groups.c.last.desc(), error_groups.c.fingerprint)
+    with history.reading() as connection:
+        return [
+            {
+                "fingerprint": row["fingerprint"], "name": row["name"], "kind": row["kind"], "type": row["type"],
+                "message": row["message"], "first_seen": moment(row["first"]), "last_seen": moment(row["last"]),
+                "count": row["count"], "sample_task_id": row["sample"],
+            }
+            for row in connection.execute(wanted.order_by(*order).limit(limit)).mappings()
+        ]  # fmt: skip
+
+
+def audit_of(
+    history: History, *, kind: str | None = None, subject: str | None = None, before: int | None = None, limit: int = 50
+) -> list[dict[str, Any]]:
+    """Return what operators did, newest first.
+
+    Args:
+        history: The history.
+        kind: Done to things of that kind.
+        subject: Done to that one.
+        before: Earlier than that event, see :func:`~backyard.history.tables.event_number`.
+        limit: Lines at most.
+
+    Raises:
+        HistoryUnavailableError: The database is away.
+    """
+    wanted = select(audit)
+    for column, value in ((audit.c.kind, kind), (audit.c.subject, subject)):
+        if value is not None:
+            wanted = wanted.where(column == value)
+    if before is not None:
+        wanted = wanted.where(audit.c.event < before)
+    with history.reading() as connection:
+        return [
+            {
+                "event_id": event_text(row["event"]), "at": moment(event_time(row["event"])), "actor": row["actor"],
+                "verb": row["verb"], "kind": row["kind"], "subject": row["subject"], "details": loaded(row["details"]),
+            }
+            for row in connection.execute(wanted.order_by(audit.c.event.desc()).limit(limit)).mappings()
+        ]  # fmt: skip

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection
+
+from backyard.core.errors import HistoryUnavailableError, SettingsError
+from backyard.history.database import History
+from backyard.history.migrate import is_current, migrate
+from backyard.history.queries import task_of
+from backyard.history.tables import event_number, event_text, event_time, metadata
+
+
+def differences(connection: Connection) -> list[object]:
+    ours = {"include_name": lambda name, kind, _: kind != "table" or name in metadata.tables}
+    return list(compare_metadata(MigrationContext.configure(connection, opts=ours), metadata))
+
+
+def test_steps_lead_to_the_tables_that_the_code_has(empty_history: History) -> None:
+    assert not is_current(empty_history)
+    assert migrate(empty_history) == ["0001"]
+    assert is_current(empty_history)
+    assert migrate(empty_history) == []
+    with empty_history.reading() as connection:
+        assert differences(connection) == []
+
+
+def test_a_history_without_tables_says_what_to_do(empty_history: History) -> None:
+    with pytest.raises(HistoryUnavailableError, match="backyard migrate"):
+        task_of(empty_history, "t")
+
+
+def test_yards_share_nothing(history: History, tmp_path: Path) -> None:
+    other = History(history.url.render_as_string(hide_password=False), "other_yard")
+    if history.is_sqlite:
+        other = History.open(None, tmp_path, "other_yard")
+    assert migrate(other) == ["0001"]
+    other.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("nonsense", "is no URL"),
+        ("mysql://host/db", "begins with 'mysql'"),
+        ("sqlite://", "names no file"),
+        ("sqlite:///:memory:", "names no file"),
+    ],
+)
+def test_urls_that_cannot_work_are_refused(url: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=said):
+        History.open(url, tmp_path, "yard")
+
+
+def test_a_database_that_is_away_says_so_without_the_password(tmp_path: Path) -> None:
+    history = History.open("postgresql://yard:hush@127.0.0.1:9/db", tmp_path, "yard")
+    with pytest.raises(HistoryUnavailableError) as caught:
+        task_of(history, "t")
+    assert "hush" not in str(caught.value)
+    (tmp_path / "file").write_text("no folder")
+    blocked = History.open(f"sqlite:///{tmp_path}/file/history.sqlite3", tmp_path, "yard")
+    with pytest.raises(HistoryUnavailableError, match="cannot be kept"):
+        task_of(blocked, "t")
+
+
+def test_numbers_of_events_sort_as_their_ids() -> None:
+    ids = ["999-7", "1000-0", "1000-2", "1000-10", "1700000000000-1048575", "1700000000001-0"]
+    numbers = [event_number(one) for one in ids]
+    assert numbers == sorted(numbers)
+    assert [event_text(number) for number in numbers] == ids
+    assert event_time(numbers[-1]) == 1_700_000_000_001
