@@ -64,7 +64,7 @@ def commands() -> None:
 @_concurrency
 @click.option("--no-flower", is_flag=True, help="Do not run Flower.")
 def up(target: str, **options: Any) -> None:
-    """Run everything: server, API, workers and Flower."""
+    """Run everything: server, API, workers, keeper and Flower."""
     from backyard.cli.stack import run_stack  # noqa: PLC0415
 
     settings = _settings(options, "host", "port", "flower_port", "concurrency")
@@ -110,6 +110,25 @@ def worker(target: str, **options: Any) -> None:
     run_worker(
         target, settings, WorkerOptions(options["pool"], tuple(queues), options["name"], events=options["events"])
     )
+
+
+@commands.command()
+@_target
+@click.option("--migrate", "with_migrate", is_flag=True, help="Bring the history up to date first.")
+def keeper(target: str, *, with_migrate: bool) -> None:
+    """Run a keeper: it records the history, fires schedules and looks after what is due."""
+    from backyard.cli.keeper_role import run_keeper  # noqa: PLC0415
+
+    run_keeper(target, _settings({}), with_migrate=with_migrate)
+
+
+@commands.command()
+@_target
+def migrate(target: str) -> None:
+    """Bring the history's tables up to date."""
+    from backyard.cli.keeper_role import run_migrate  # noqa: PLC0415
+
+    run_migrate(target, _settings({}))
 
 
 @commands.command()

@@ -12,6 +12,7 @@ from backyard.cli.target import load_target
 from backyard.embedded import ready
 from backyard.embedded.ports import require_free
 from backyard.embedded.server import server_url
+from backyard.logs import set_up
 
 if TYPE_CHECKING:
     import socket
@@ -54,11 +55,14 @@ def run_api(target: str, settings: Settings) -> None:
         from backyard.api import create_app  # noqa: PLC0415 - a user's own app does not need it
 
         app = create_app(loaded.yard)
+    set_up(settings.log_format, settings.log_level, own=("uvicorn",))
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
         access_log=False,
+        log_config=None,
+        log_level=settings.log_level,
         # A request that goes on and on would hold the shutdown for ever.
         timeout_graceful_shutdown=2,
     )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from backyard.settings import Settings
 
 # After nine seconds the supervisor kills whatever is left.
-_API_GRACE, _WORKER_GRACE, _FLOWER_GRACE = 3.0, 6.0, 2.0
+_API_GRACE, _WORKER_GRACE, _KEEPER_GRACE, _FLOWER_GRACE = 3.0, 6.0, 6.0, 2.0
 # A worker's own grace is shorter: what is not finished goes back before the supervisor's patience ends.
 _HANDING_BACK = 1.5
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
@@ -80,6 +80,7 @@ def build_parts(target: str, settings: Settings, *, workers: int, flower: bool) 
         grace = f"--stop-grace={min(settings.stop_grace, _WORKER_GRACE - _HANDING_BACK):g}"
         command = _command("worker", target, "--name", f"worker{number}", events, grace)
         parts.append(Part(f"worker{number}", command, grace=_WORKER_GRACE, stage=1, reload=True))
+    parts.append(Part("keeper", _command("keeper", target, "--migrate"), grace=_KEEPER_GRACE, stage=1, reload=True))
     if flower:
         parts.append(Part("flower", _command("flower", target), grace=_FLOWER_GRACE, stage=1))
     return parts

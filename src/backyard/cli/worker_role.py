@@ -63,7 +63,7 @@ def _arguments(settings: Settings, options: WorkerOptions, known: list[str]) -> 
     name = options.name or f"worker{os.getpid()}"
     arguments = [
         "worker",
-        "--loglevel=INFO",
+        f"--loglevel={settings.log_level.upper()}",
         f"--hostname={name}@%h",
         f"--pool={options.pool}",
         f"--queues={','.join(options.queues or known)}",

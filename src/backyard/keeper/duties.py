@@ -1,0 +1,38 @@
+"""Which duties a keeper has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from backyard.history.deliveries import enqueue
+from backyard.keeper.operations import OperationsDuty
+from backyard.keeper.pruning import Pruning
+from backyard.keeper.recording import Recording
+from backyard.keeper.schedules import ScheduleDuty
+from backyard.keeper.webhooks import Deliver, Sender
+
+if TYPE_CHECKING:
+    from backyard.app import Backyard
+    from backyard.keeper.keeper import Duty
+
+
+def duties_of(yard: Backyard, keeper: str) -> list[Duty]:
+    """Return the duties of a yard's keepers.
+
+    Args:
+        yard: The yard.
+        keeper: The keeper's name.
+    """
+    return [
+        Recording(yard.ledger, yard.history, keeper, yard.settings.events_waiting, enqueue),
+        ScheduleDuty(yard),
+        Pruning(yard),
+        OperationsDuty(yard),
+        Deliver(yard.history, sender_of(yard)),
+    ]
+
+
+def sender_of(yard: Backyard) -> Sender:
+    """Return what a yard's messages to webhooks are signed with, and where they may go."""
+    secret = yard.settings.webhook_secret
+    return Sender(secret.get_secret_value() if secret else None, yard.vault, yard.settings.webhook_private)

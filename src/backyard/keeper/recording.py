@@ -1,0 +1,115 @@
+"""The duty that records: news from the ledger's stream into the history, as it comes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from backyard.history.database import History
+from backyard.history.recorder import Outbox, OvertakenError, Recorder
+from backyard.ledger.keeper_calls import START
+from backyard.ledger.ledger import Ledger
+from backyard.ledger.record import Record
+
+logger = logging.getLogger("backyard.keeper")
+
+#: Events in one transaction at most.
+TOGETHER: Final = 1_000
+#: Seconds to wait for news in one look, and between two looks: what comes meanwhile is one transaction.
+BLOCK, GATHER = 0.5, 0.02
+#: Ids that are compared in one step, and records that are asked for at once.
+COMPARED, ASKED = 5_000, 200
+#: Fields of a record that are no part of its history.
+_OURS: Final = frozenset({"message", "token", "untold", "entry", "exception", "celery", "custom"})
+
+
+class Recording:
+    """Records the news of a yard.
+
+    Args:
+        ledger: Where the news is.
+        history: Where it goes.
+        keeper: The keeper's name.
+        most: Events that may wait on the stream while the history is away.
+        outbox: What final states set off, see :class:`~backyard.history.recorder.Recorder`.
+    """
+
+    name = "record"
+
+    def __init__(self, ledger: Ledger, history: History, keeper: str, most: int, outbox: Outbox | None = None) -> None:
+        self._ledger = ledger
+        self._keeper = keeper
+        self._most = most
+        self._recorder = Recorder(history, self._fetch, outbox)
+        self._position: str | None = None
+        self._compare = False
+        self._compared: tuple[str, str] | None = None
+
+    def step(self) -> float:
+        """Record what has come since; returns the seconds until the next look."""
+        try:
+            return self._step()
+        except OvertakenError:
+            self._position = None
+            return 0.0
+        except BaseException:
+            # Whether the transaction was kept is not known: the history itself says how far it is.
+            self._position = None
+            raise
+
+    def _step(self) -> float:
+        position = self._position or self._open()
+        news = self._ledger.run(self._ledger.calls.events_after(position, TOGETHER, BLOCK))
+        caught_up = len(news) < TOGETHER
+        if news:
+            self._position = self._recorder.record(news)
+            self._say(caught_up=caught_up)
+        if caught_up and self._compare:
+            self._go_on_comparing()
+            return 0.0
+        return GATHER if caught_up else 0.0
+
+    def _open(self) -> str:
+        """Find out how far the history is, and whether the stream goes on from there."""
+        position = self._recorder.position()
+        if position is None:
+            self._recorder.begin(START)
+            position = START
+        calls = self._ledger.calls
+        if position == START or not self._ledger.run(calls.event(position)):
+            # Older tasks than the stream, or events that were lost: the records themselves tell.
+            self._compare, self._compared = True, None
+        self._position = position
+        self._say(caught_up=False)
+        return position
+
+    def _say(self, *, caught_up: bool) -> None:
+        call = self._ledger.calls.set_recorded(self._position or START, self._keeper, self._most, caught_up=caught_up)
+        self._ledger.run(call)
+
+    # -- records --------------------------------------------------------------------------------------------------
+
+    def _go_on_comparing(self) -> None:
+        """Take over from the ledger what no news has told of."""
+        calls = self._ledger.calls
+        self._compared, task_ids = self._ledger.run(calls.index(self._compared, COMPARED))
+        for at in range(0, len(task_ids), ASKED):
+            records = self._fetch(task_ids[at : at + ASKED])
+            different = self._recorder.different(records)
+            if different:
+                self._recorder.adopt(different)
+                logger.info("%d tasks were taken over from the ledger, without their news.", len(different))
+        self._compare = self._compared is not None
+
+    def _fetch(self, task_ids: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+        found: dict[str, Mapping[str, str]] = {}
+        for at in range(0, len(task_ids), ASKED):
+            for record in self._ledger.run(self._ledger.calls.records(task_ids[at : at + ASKED])):
+                found[record.task_id] = fields_of(record)
+        return found
+
+
+def fields_of(record: Record) -> dict[str, str]:
+    """Return what the history keeps of a record."""
+    return {name: value.decode("utf-8", "replace") for name, value in record.fields.items() if name not in _OURS}
