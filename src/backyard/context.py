@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
@@ -14,12 +12,13 @@ from urllib.parse import quote
 
 from backyard.core.errors import LedgerUnavailableError, TaskCancelledError
 from backyard.core.models import Artifact, File, Progress, TaskContext
+from backyard.core.secrets import scrub
 from backyard.core.states import Verb
 from backyard.files import Files
 from backyard.ledger.call import Call
 from backyard.ledger.ledger import Ledger
 from backyard.ledger.record import ARTIFACT
-from backyard.ledger.task_calls import LOG_LINES
+from backyard.ledger.task_log import TaskLog
 
 T = TypeVar("T")
 Level = Literal["debug", "info", "warning", "error"]
@@ -42,10 +41,19 @@ class Context(TaskContext):
         ledger: Where news goes; None keeps it here.
         files: Where files come from and artifacts go to.
         prefix: Path that the yard's routes begin with.
+        log: The attempt's log, where somebody else opens and closes it.
     """
 
     def __init__(
-        self, task_id: str, name: str, attempt: int, ledger: Ledger | None, files: Files, *, prefix: str = ""
+        self,
+        task_id: str,
+        name: str,
+        attempt: int,
+        ledger: Ledger | None,
+        files: Files,
+        *,
+        prefix: str = "",
+        log: TaskLog | None = None,
     ) -> None:
         self.task_id = task_id
         self.name = name
@@ -63,7 +71,10 @@ class Context(TaskContext):
         self._timer: threading.Timer | None = None
         self._cancelled = False
         self._asked_at = 0.0
-        self._unsent: deque[str] = deque(maxlen=LOG_LINES)
+        self._own_log = None if ledger is None or log is not None else TaskLog(ledger, task_id, attempt)
+        self._log = log or self._own_log
+        #: Texts that nobody is to see in what is reported.
+        self.secrets: tuple[str, ...] = ()
         #: Told each line of the log, at once.
         self.recorder: Callable[[str], None] | None = None
 
@@ -104,7 +115,7 @@ class Context(TaskContext):
         Raises:
             TaskCancelledError: The task has been told to stop.
         """
-        report = Progress.of(current, total, message)
+        report = Progress.of(current, total, message and scrub(message, self.secrets))
         if self._ledger is None:
             self.reports.append(report)
             return
@@ -141,22 +152,20 @@ class Context(TaskContext):
             self.progress(done, total, message)
 
     def log(self, message: str, level: Level = "info", **fields: Any) -> None:
-        """Add a line to the task's log, which its watchers see at once.
+        """Add a line to the task's log, which its watchers see at once. What libraries log goes there by itself.
 
         Args:
             message: The line.
             level: How serious it is.
             fields: What else belongs to it; values that are no JSON are written as text.
         """
-        line = {"message": str(message), "level": level, **fields}
+        text = str(message)
         if self.recorder is not None:
-            self.recorder(f"{level.upper()} {message}")
-        if self._ledger is None:
-            self.lines.append(line)
-            return
-        with self._lock:
-            self._unsent.append(json.dumps({**line, "at": time.time()}, default=str))
-            self._send_lines()
+            self.recorder(f"{level.upper()} {text}")
+        if self._log is None:
+            self.lines.append({"message": text, "level": level, **fields})
+        else:
+            self._log.write(text, level, time.time(), fields=fields)
 
     def save(self, name: str, data: bytes | str | Path | BinaryIO, content_type: str | None = None) -> str:
         """Keep a file with the task, for download.
@@ -178,6 +187,8 @@ class Context(TaskContext):
         stored = self._files.save_artifact(self.task_id, name, data, content_type)
         url = f"/tasks/{self.task_id}/artifacts/{quote(name)}"
         if self._ledger is not None:
+            if self._log is not None:
+                self._log.flush()  # what was logged before comes before
             artifact = Artifact(name=name, size=stored.size, content_type=stored.content_type, url=url)
             text = artifact.model_dump_json()
             self._insist(
@@ -212,28 +223,17 @@ class Context(TaskContext):
             while True:
                 if self._waiting is not None:
                     self._send(self._waiting)
-                self._send_lines()
-                if self._waiting is None and not self._unsent:
-                    return
+                if self._waiting is None:
+                    break
                 time.sleep(AWAY)  # the outcome has to wait for the server as well
+        if self._own_log is not None:
+            self._own_log.close()
 
     def _send_waiting(self) -> None:
         with self._lock:
             self._timer = None
             if self._waiting is not None:
                 self._send(self._waiting)
-
-    def _send_lines(self) -> None:
-        """Send the log lines that wait; while the server is away they go on waiting, the newest of them."""
-        if self._ledger is None:
-            return
-        try:
-            while self._unsent:
-                note = self._ledger.calls.note(self.task_id, self.attempt, "log", self._unsent[0], logged=True)
-                self._ledger.run(note)
-                self._unsent.popleft()
-        except LedgerUnavailableError:
-            return
 
     def _insist(self, call: Call[Any]) -> None:
         """Send what the task's result may rely on, however long the server is away."""

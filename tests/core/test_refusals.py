@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import pydantic.dataclasses
 import pytest
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, Secret, SecretBytes, SecretStr
 
 from backyard.core.definition import define
 from backyard.core.errors import DefinitionError
@@ -36,6 +36,10 @@ class RawBox:
 
 class Login(BaseModel):
     password: SecretStr
+
+
+class RawLogin(BaseModel):
+    password: SecretBytes
 
 
 class Opaque:
@@ -81,7 +85,13 @@ def returns_raw() -> dict[str, Raw]: ...  # type: ignore[empty-body]
 def returns_raw_box() -> RawBox: ...  # type: ignore[empty-body]
 def secret(a: SecretStr) -> None: ...
 def secret_inside(a: Login) -> None: ...
+def marked(a: Annotated[str, Field(json_schema_extra={"secret": True})]) -> None: ...
 def returns_secret() -> list[Login]: ...  # type: ignore[empty-body]
+def returns_any_secret() -> Secret[int] | None: ...
+def returns_marked() -> Annotated[str, Field(json_schema_extra={"secret": True})]: ...  # type: ignore[empty-body]
+def secret_keys(a: dict[SecretStr, int]) -> None: ...
+def secret_default(a: str = Field(default="hunter2", json_schema_extra={"secret": True})) -> None: ...
+def secret_raw(a: RawLogin) -> None: ...
 def excluded(a: int = Field(default=1, exclude=True)) -> None: ...
 def excluded_inside(a: Annotated[int, Field(exclude=True)]) -> None: ...
 def two_names(a: int = Field(validation_alias="b", serialization_alias="c")) -> None: ...
@@ -128,9 +138,15 @@ REFUSED: list[tuple[Callable[..., Any], str, str]] = [
     (raw_box, "'raw_box' takes a model with a bytes field", "@dataclass(config=...)"),
     (returns_raw, "'returns_raw' returns a model with a bytes field", "ser_json_bytes='base64'"),
     (returns_raw_box, "'returns_raw_box' returns a model with a bytes field", "@dataclass(config=...)"),
-    (secret, "'secret' takes a secret, which is written as asterisks", "Name where the secret is kept"),
-    (secret_inside, "'secret_inside' takes a secret", "environment variable"),
-    (returns_secret, "'returns_secret' returns a secret", "environment variable"),
+    (secret, "'secret' takes a secret, and the yard has no key", "Set BACKYARD_SECRET_KEYS"),
+    (secret_inside, "'secret_inside' takes a secret, and the yard has no key", "Set BACKYARD_SECRET_KEYS"),
+    (marked, "'marked' takes a secret, and the yard has no key", "Set BACKYARD_SECRET_KEYS"),
+    (returns_secret, "'returns_secret' returns a secret", "return its name"),
+    (returns_any_secret, "'returns_any_secret' returns a secret", "return its name"),
+    (returns_marked, "'returns_marked' returns a secret", "return its name"),
+    (secret_keys, "'secret_keys' takes a mapping with secrets as its keys", "Make them its values"),
+    (secret_default, "'secret_default' takes a secret with a default", "make it None"),
+    (secret_raw, "'secret_raw' takes a model with a bytes field", "ser_json_bytes='base64'"),
     (excluded, "Parameter 'a' of 'excluded' is excluded from JSON", "Remove 'exclude'"),
     (excluded_inside, "Parameter 'a' of 'excluded_inside' is excluded from JSON", "Remove 'exclude'"),
     (two_names, "Parameter 'a' of 'two_names' is read under one name and written under another", "Field(alias=...)"),

@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError, from_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from backyard.core.errors import DefinitionError, InvalidInputError
 from backyard.core.limits import check_limits, unique_digest
 from backyard.core.policy import Policy
+from backyard.core.secret_places import MisplacedSecretError
+from backyard.core.secrets import MASK, spellings
 from backyard.core.signature import Shape, read_signature
+from backyard.core.vault import Vault
 
 #: Field errors that an answer shows; the first ones say enough.
 SHOWN_ERRORS = 100
@@ -29,6 +32,7 @@ class Definition:
         policy: How its tasks are run.
         shape: What its signature says.
         example: An input shown in the documentation.
+        vault: The yard's keys, which seal the secrets of its inputs; None where it has none.
     """
 
     name: str
@@ -37,6 +41,7 @@ class Definition:
     shape: Shape
     doc: str = ""
     example: Mapping[str, Any] | None = field(default=None)
+    vault: Vault | None = None
 
     @property
     def input_model(self) -> type[BaseModel]:
@@ -78,29 +83,89 @@ class Definition:
             raise invalid_input(self.name, error) from None
 
     def parse(self, text: str | bytes) -> BaseModel:
-        """Check an input that came as JSON.
+        """Check an input that came as JSON, its secrets sealed or open.
 
         Raises:
             InvalidInputError: It is not JSON, or does not fit; its errors name the fields.
         """
+        text, _ = self.open(text)
         try:
             return self.input_model.model_validate_json(text)
         except ValidationError as error:
             raise invalid_input(self.name, error) from None
 
     def encode(self, model: BaseModel) -> bytes:
-        """Return a checked input as JSON text.
+        """Return a checked input as JSON text, its secrets sealed.
 
         Raises:
             InvalidInputError: A value cannot be written as JSON.
         """
+        places, vault = self.shape.places, self.vault
         try:
             text = model.model_dump_json(by_alias=True).encode()
             if b"null" in text:
                 check_nothing_lost(text, model.model_dump(mode="json", by_alias=True))
+            if places is not None and vault is not None:
+                text = to_json(places.seal(from_json(text), model.model_dump(by_alias=True), vault))
+        except MisplacedSecretError as error:
+            raise InvalidInputError(f"The input of {self.name} is not valid: {error}.") from None
         except (ValueError, RecursionError) as error:
             raise InvalidInputError(f"The input of {self.name} cannot travel as JSON: {error}") from None
         return text
+
+    def seal(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return some arguments by name, unchecked, with their secrets sealed.
+
+        Args:
+            values: The arguments as a program gives them.
+
+        Raises:
+            InvalidInputError: A secret cannot travel as it is.
+        """
+        places, vault = self.shape.places, self.vault
+        if places is None or vault is None:
+            return dict(values)
+        try:
+            return dict(places.seal(values, values, vault))
+        except ValueError as error:
+            raise InvalidInputError(f"The input of {self.name} is not valid: {error}.") from None
+
+    def open(self, text: str | bytes) -> tuple[str | bytes, tuple[str, ...]]:
+        """Open the secrets of an input that came as JSON.
+
+        Returns:
+            The input as JSON text, and the texts that would give its secrets away.
+
+        Raises:
+            InvalidInputError: No key opens one of them.
+        """
+        places, vault = self.shape.places, self.vault
+        if places is None or vault is None:
+            return text, ()
+        try:
+            value = from_json(text)
+        except ValueError:
+            return text, ()  # whoever checks it says what is wrong
+        try:
+            opened = places.open(value, vault)
+        except MisplacedSecretError as error:
+            raise InvalidInputError(f"The input of {self.name} is not valid: {error}.") from None
+        # As it came, where nothing was sealed: numbers may have more digits than Python's.
+        return to_json(opened.value) if opened.changed else text, spellings(opened.secrets)
+
+    def restore(self, text: str | bytes, before: str | bytes) -> str | bytes:
+        """Return an input in which each mask of a secret is the secret again, as a form sends back what it was shown.
+
+        Args:
+            text: The input as JSON text.
+            before: The input that was shown, as JSON text with its secrets sealed.
+        """
+        if self.shape.places is None or MASK.encode() not in (text.encode() if isinstance(text, str) else text):
+            return text
+        try:
+            return to_json(self.shape.places.restore(from_json(text), from_json(before)))
+        except ValueError:
+            return text  # whoever checks it says what is wrong
 
     def arguments(self, model: BaseModel) -> dict[str, Any]:
         """Return a checked input as keyword arguments of the function, each as its own type."""
@@ -130,7 +195,7 @@ class Definition:
         if policy.unique is None:
             return ""
         mode = policy.unique if isinstance(policy.unique, str) else "window"
-        return f"{mode} {self.name}:{unique_digest(self.shape, model, policy.unique_key, payload)}"
+        return f"{mode} {self.name}:{unique_digest(self.shape, model, policy.unique_key, payload, self.vault)}"
 
     @property
     def unique_window(self) -> float | None:
@@ -154,7 +219,12 @@ class Definition:
 
 
 def define(
-    function: Callable[..., Any], name: str | None, example: Mapping[str, Any] | None, **options: Any
+    function: Callable[..., Any],
+    name: str | None,
+    example: Mapping[str, Any] | None,
+    vault: Vault | None = None,
+    webhook_check: Callable[[str], str] | None = None,
+    **options: Any,
 ) -> Definition:
     """Make a definition of a function, or refuse it with a sentence that says what to do.
 
@@ -162,6 +232,8 @@ def define(
         function: The user's ``def`` or ``async def`` function.
         name: The definition's name; None takes the function's.
         example: An input for the documentation; it must fit the function.
+        vault: The yard's keys for secrets, if it has any.
+        webhook_check: Returns the URL of a webhook in its normal form, or raises ValueError where it may not be told.
         options: The fields of :class:`~backyard.core.policy.Policy`.
 
     Raises:
@@ -169,15 +241,30 @@ def define(
     """
     chosen = name if name is not None else getattr(function, "__name__", "")
     shape = read_signature(function, chosen)
+    if shape.places is not None and vault is None:
+        raise DefinitionError(
+            f"'{chosen}' takes a secret, and the yard has no key to seal it with, so that everyone who reads the "
+            "server's memory could read it. Set BACKYARD_SECRET_KEYS to a long random text, the same for all processes "
+            'of the yard. This makes one: python -c "import secrets; print(secrets.token_urlsafe(48))".'
+        )
     policy = Policy.declared(chosen, options)
+    if policy.webhook is not None and webhook_check is not None:
+        policy = policy.model_copy(update={"webhook": _told(chosen, policy.webhook, webhook_check)})
     check_limits(chosen, policy, shape)
-    definition = Definition(chosen, function, policy, shape, inspect.getdoc(function) or "", example)
+    definition = Definition(chosen, function, policy, shape, inspect.getdoc(function) or "", example, vault)
     if example is not None:
         try:
             definition.bind((), example)
         except InvalidInputError as error:
             raise DefinitionError(f"The example of '{chosen}' does not fit its own input: {error}") from None
     return definition
+
+
+def _told(name: str, url: str, check: Callable[[str], str]) -> str:
+    try:
+        return check(url)
+    except ValueError as error:
+        raise DefinitionError(f"@yard.task of '{name}' has a webhook that cannot be told: {error}.") from None
 
 
 def check_nothing_lost(text: bytes, value: Any) -> None:

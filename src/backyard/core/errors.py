@@ -6,20 +6,27 @@ BackyardError                     500  anything below
 ├── InvalidInputError             422  the input does not fit the definition
 ├── UnknownDefinitionError        404  no definition of that name
 ├── UnknownTaskError              404  no task with that id
+├── UnknownErrorGroupError        404  no failures of that fingerprint
 ├── UnknownWorkerError            404  no worker of that name is there
 ├── UnknownQueueError             404  no queue of that name is there
+├── UnknownScheduleError          404  no schedule with that id
+├── UnknownOperationError         404  no operation with that id
+├── UnknownWebhookError           404  no webhook of the yard with that id
+├── UnknownDeliveryError          404  no message to a webhook with that id
 ├── UnknownFileError              404  no uploaded file with that id
 ├── UnknownArtifactError          404  the task has no artifact of that name
 ├── UnsafeNameError               422  a file or artifact name that could leave its folder
 ├── TooLargeError                 413  a body over its limit
 ├── WrongContentTypeError         415  a body that does not say it is JSON
 ├── IdempotencyConflictError      422  one Idempotency-Key, two different inputs
+├── ScheduleConflictError         409  a schedule with that id is there, or a program alone may change it
 ├── NotFinishedError              -    result() ran out of time
 ├── TaskFailedError               -    result() of a task that ended FAILURE
 ├── TaskCancelledError            -    result() of a cancelled task; raised inside one that is told to stop
 ├── QueueFullError                429  a queue holds as many tasks as it may
 ├── LedgerUnavailableError        503  the Redis server cannot be reached or will not write
 ├── StorageUnavailableError       503  the file storage cannot be reached or will not write
+├── HistoryUnavailableError       503  the history's database cannot be reached, is behind, or will not write
 ├── MissingLibraryError           -    an optional library is not installed
 ├── ServerError                   -    the embedded server cannot start
 ├── PoolError                     -    a worker's pool cannot keep a time limit, refused at start
@@ -103,6 +110,14 @@ class UnknownTaskError(BackyardError):
     title = "No such task"
 
 
+class UnknownErrorGroupError(BackyardError):
+    """No failures have that fingerprint."""
+
+    status = 404
+    code = "unknown_error_group"
+    title = "No such error group"
+
+
 class UnknownWorkerError(BackyardError):
     """No worker of that name is there."""
 
@@ -117,6 +132,38 @@ class UnknownQueueError(BackyardError):
     status = 404
     code = "unknown_queue"
     title = "No such queue"
+
+
+class UnknownScheduleError(BackyardError):
+    """No schedule has that id."""
+
+    status = 404
+    code = "unknown_schedule"
+    title = "No such schedule"
+
+
+class UnknownOperationError(BackyardError):
+    """No operation has that id."""
+
+    status = 404
+    code = "unknown_operation"
+    title = "There is no such operation"
+
+
+class UnknownWebhookError(BackyardError):
+    """No webhook of the yard has that id."""
+
+    status = 404
+    code = "unknown_webhook"
+    title = "No such webhook"
+
+
+class UnknownDeliveryError(BackyardError):
+    """No message to a webhook has that id."""
+
+    status = 404
+    code = "unknown_delivery"
+    title = "No such message to a webhook"
 
 
 class UnknownFileError(BackyardError):
@@ -165,6 +212,14 @@ class IdempotencyConflictError(BackyardError):
     status = 422
     code = "idempotency_conflict"
     title = "The Idempotency-Key was used for another input"
+
+
+class ScheduleConflictError(BackyardError):
+    """A schedule cannot be made or changed as it stands: its id is taken, or a program declares it."""
+
+    status = 409
+    code = "schedule_conflict"
+    title = "The schedule cannot be changed like that"
 
 
 class NotFinishedError(BackyardError, TimeoutError):
@@ -251,6 +306,14 @@ class StorageUnavailableError(BackyardError):
     status = 503
     code = "storage_unavailable"
     title = "The file storage is not available"
+
+
+class HistoryUnavailableError(BackyardError):
+    """The history's database cannot be reached, is not up to date, or refuses to write."""
+
+    status = 503
+    code = "history_unavailable"
+    title = "The history is not available"
 
 
 class MissingLibraryError(BackyardError):

@@ -14,7 +14,9 @@ from pydantic_core import to_json
 
 from backyard.core.errors import DefinitionError
 from backyard.core.policy import RATE, Policy
+from backyard.core.secret_places import disclosed
 from backyard.core.signature import Shape
+from backyard.core.vault import Vault
 
 SECONDS = {"s": 1, "m": 60, "h": 3_600}
 #: Values that stand in a limit's name as they are; others as their hash.
@@ -70,6 +72,12 @@ def check_limits(name: str, policy: Policy, shape: Shape) -> None:
         for path in paths:
             if path is not None:
                 _check_path(name, option, path, shape)
+    key = policy.concurrency_key
+    if key is not None and shape.places is not None and shape.places.touches(key.split(".")):
+        raise DefinitionError(
+            f"@yard.task of '{name}' has concurrency_key='{key}', which is a secret: the names of limits are shown. "
+            "Count by something else, such as the id of the account that the secret belongs to."
+        )
 
 
 def _check_path(name: str, option: str, path: str, shape: Shape) -> None:
@@ -118,18 +126,24 @@ def key_of(value: Any) -> str:
     return text if re.fullmatch(_PLAIN, text) else "~" + digest(text.encode())
 
 
-def unique_digest(shape: Shape, model: BaseModel, paths: Sequence[str] | None, payload: bytes) -> str:
+def unique_digest(
+    shape: Shape, model: BaseModel, paths: Sequence[str] | None, payload: bytes, vault: Vault | None = None
+) -> str:
     """Return what inputs that count as the same have in common.
 
     Args:
         shape: What the signature says.
         model: The checked input.
         paths: The fields that count; None is all of them.
-        payload: The input as JSON text.
+        payload: The input as JSON text, its secrets sealed.
+        vault: The yard's keys: the mere hash of a secret could be guessed from.
     """
     if paths is None:
         return digest(payload)
-    return digest(to_json([value_at(shape, model, path) for path in paths], bytes_mode="base64"))
+    values = [value_at(shape, model, path) for path in paths]
+    if shape.places is None or vault is None:
+        return digest(to_json(values, bytes_mode="base64"))
+    return digest(vault.seal(to_json(disclosed(values), bytes_mode="base64"), "unique").encode())
 
 
 def digest(text: bytes) -> str:

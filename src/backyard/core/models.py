@@ -218,3 +218,4 @@ class TaskView(BaseModel):
     parent_id: str | None = None
     root_id: str | None = None
     group_id: str | None = None
+    schedule_id: str | None = Field(default=None, description="The schedule that it is a tick of")

@@ -25,6 +25,11 @@ Backoff = Annotated[
     Annotated[Wait, Tag("number")] | Annotated[dict[Kind | Literal["default"], Wait], Tag("mapping")],
     Discriminator(lambda value: "mapping" if isinstance(value, Mapping) else "number"),
 ]
+_Kept = Annotated[float, Field(ge=60, le=100 * 365 * 86_400)]
+Keep = Annotated[
+    Annotated[_Kept, Tag("number")] | Annotated[dict[Literal["SUCCESS", "FAILURE", "REVOKED"], _Kept], Tag("mapping")],
+    Discriminator(lambda value: "mapping" if isinstance(value, Mapping) else "number"),
+]
 Window = Annotated[float, Field(gt=0, le=365 * 86_400)]
 
 
@@ -55,6 +60,9 @@ class Policy(BaseModel):
         unique_key: Input fields that make two tasks alike; None is the whole input.
         crash_limit: Times in a row the task's own process may die under it; None is the yard's setting.
         loss_limit: Times in a row its whole worker may die under it; None is the yard's setting.
+        keep: Seconds the history keeps a final task; by state where it is a mapping: ``{"FAILURE": 90 * 86400}``. None
+            is the yard's settings.
+        webhook: URL that is told when one of its tasks ends; see :mod:`backyard.core.webhooks`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -78,6 +86,8 @@ class Policy(BaseModel):
     unique_key: tuple[str, ...] | None = Field(default=None, min_length=1, max_length=20)
     crash_limit: int | None = Field(default=None, ge=1, le=1_000)
     loss_limit: int | None = Field(default=None, ge=1, le=1_000)
+    keep: Keep | None = None
+    webhook: str | None = None
 
     @field_validator("retry_on", "give_up_on", mode="before")
     @classmethod
@@ -118,6 +128,10 @@ class Policy(BaseModel):
         except ValidationError as error:
             rows = "; ".join(f"{row['loc'][0]}={row['input']!r}: {row['msg']}" for row in error.errors())
             raise DefinitionError(f"@yard.task of '{name}' has options that cannot work: {rows}.") from None
+
+    def kept(self, state: str) -> float | None:
+        """Return the seconds that the history keeps a task which ended in a state; None is the yard's setting."""
+        return self.keep.get(state) if isinstance(self.keep, Mapping) else self.keep  # type: ignore[call-overload]
 
     def retries_after(self, kinds: Iterable[type[BaseException]]) -> bool:
         """Say whether an error is one to try again after.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NewType, cast, get_type_hints
 
 from pydantic import (
@@ -20,13 +21,19 @@ from pydantic import (
 )
 from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.fields import FieldInfo
+from pydantic.json_schema import JsonSchemaMode
 
 from backyard.core.errors import DefinitionError
 from backyard.core.models import TaskContext
 from backyard.core.policy import NAME
+from backyard.core.secret_places import Places, places_of
+from backyard.core.secret_schema import BYTES_AS_TEXT, MarkingSchema, Node, is_secret, under
+from backyard.core.secrets import MASK
 
 #: Bytes and the numbers JSON lacks travel as text, so that every value comes back as what it was.
 TRAVEL = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="strings")
+#: JSON schemas of what is read, and of what is written.
+MODES: tuple[JsonSchemaMode, ...] = ("validation", "serialization")
 #: A parameter with an alias is known by it in JSON, and by its own name to Python callers.
 INPUT = ConfigDict(
     extra="forbid", validate_default=True, validate_by_name=True, validate_by_alias=True,
@@ -44,6 +51,7 @@ class Shape:
         fields: Pairs of parameter name and model attribute, in order.
         context: Name of the parameter that receives the context, if there is one.
         is_async: Whether the function is ``async def``.
+        places: Where its input holds secrets; None where it has none.
     """
 
     input_model: type[BaseModel]
@@ -51,6 +59,7 @@ class Shape:
     fields: tuple[tuple[str, str], ...]
     context: str | None
     is_async: bool
+    places: Places | None = None
 
     @property
     def names(self) -> list[str]:
@@ -89,7 +98,7 @@ def read_signature(function: Callable[..., Any], name: str) -> Shape:
         pairs.append((parameter.name, key))
     model = _input_model(name, fields)
     output = _output_adapter(name, hints.get("return", Any))
-    return Shape(model, output, tuple(pairs), context, inspect.iscoroutinefunction(function))
+    return Shape(model, output, tuple(pairs), context, inspect.iscoroutinefunction(function), places_of(name, model))
 
 
 def _check_kind(function: Callable[..., Any], name: str) -> None:
@@ -164,7 +173,7 @@ def _input_model(name: str, fields: dict[str, Any]) -> type[BaseModel]:
     title = "".join(part[:1].upper() + part[1:] for part in re.split(r"[_.-]+", name) if part) + "Input"
     try:
         model = create_model(title, __config__=INPUT, **fields)
-        schemas = [model.model_json_schema(), model.model_json_schema(mode="serialization")]
+        schemas = [model.model_json_schema(mode=mode, schema_generator=MarkingSchema) for mode in MODES]
     except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema) as error:
         raise DefinitionError(
             f"A parameter of '{name}' has a type that cannot travel as JSON: {_first_line(error)}. "
@@ -175,6 +184,7 @@ def _input_model(name: str, fields: dict[str, Any]) -> type[BaseModel]:
             f"The parameters of '{name}' cannot become an input model: {_first_line(error)}."
         ) from None
     _check_travel(name, "takes", schemas)
+    _check_secrets(name, schemas)
     _check_defaults(name, model)
     return model
 
@@ -201,44 +211,48 @@ def _output_adapter(name: str, annotation: Any) -> TypeAdapter[Any]:
             # A model, dataclass or TypedDict may bring a config of its own. Under another name it is taken with ours,
             # which then holds where it has none; without ours, pydantic would not follow a TypedDict's either.
             adapter = TypeAdapter(cast("Any", NewType)(f"{name}_result", annotation), config=TRAVEL)
-        schemas = [adapter.json_schema(), adapter.json_schema(mode="serialization")]
+        schemas = [adapter.json_schema(mode=mode, schema_generator=MarkingSchema) for mode in MODES]
     except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, PydanticUserError) as error:
         raise DefinitionError(
             f"'{name}' returns a type that cannot travel as JSON: {_first_line(error)}. "
             "Return plain types, dataclasses or pydantic models; hand files over with ctx.save(...)."
         ) from None
     _check_travel(name, "returns", schemas)
+    if any(is_secret(node) for node in _nodes(schemas)):
+        raise DefinitionError(
+            f"'{name}' returns a secret. A result is kept and shown as it is, to all who may look at the task. Keep "
+            "the secret where it belongs, and return its name."
+        )
     return adapter
 
 
 def _check_travel(name: str, verb: str, schemas: list[Any]) -> None:
-    """Refuse models whose values would not come back as they were sent.
-
-    Bytes as UTF-8 text: most bytes are none, and the task would fail later. Secrets: they are written as asterisks.
-    """
+    """Refuse bytes as UTF-8 text, in the open or as a secret: most bytes are none, and the task would fail later."""
     for node in _nodes(schemas):
-        if node.get("format") == "binary" and node.get("type") == "string":
+        if (node.get("format") == "binary" and node.get("type") == "string") or node.get(BYTES_AS_TEXT):
             raise DefinitionError(
                 f"'{name}' {verb} a model with a bytes field, which JSON cannot carry as it is. Give the model "
                 "model_config = ConfigDict(ser_json_bytes='base64', val_json_bytes='base64'), or a pydantic dataclass "
                 "the same as @dataclass(config=...)."
             )
-    for node in _nodes(schemas[1]):
-        if node.get("format") == "password" and node.get("writeOnly"):
+
+
+def _check_secrets(name: str, schemas: list[Any]) -> None:
+    """Refuse secrets where they could not be sealed."""
+    for node in _nodes(schemas):
+        if is_secret(node.get("propertyNames") or {}):
             raise DefinitionError(
-                f"'{name}' {verb} a secret, which is written as asterisks, so that it would never arrive. Name where "
-                "the secret is kept instead (an environment variable, say), since inputs and results are recorded."
+                f"'{name}' takes a mapping with secrets as its keys, which stay readable. Make them its values."
+            )
+        if is_secret(node) and node.get("default") not in (None, "", MASK):
+            raise DefinitionError(
+                f"'{name}' takes a secret with a default, which its schema would show. Leave the default out, or make "
+                "it None and let the function get the secret from its environment."
             )
 
 
-def _nodes(schema: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(schema, dict):
-        yield schema
-        for value in schema.values():
-            yield from _nodes(value)
-    elif isinstance(schema, list):
-        for value in schema:
-            yield from _nodes(value)
+def _nodes(schemas: list[Any]) -> Iterator[Mapping[str, Any]]:
+    return chain.from_iterable(under(Node(schema, schema)) for schema in schemas)
 
 
 def _first_line(error: Exception) -> str:

@@ -20,6 +20,7 @@ from backyard.core.states import State
 from backyard.core.wishes import GiveUp, Retry, Snooze
 from backyard.engine.backend import InvalidResultError, kind_of
 from backyard.engine.current import Attempt
+from backyard.engine.discretion import cleansed
 from backyard.ledger.call import Word
 
 logger = logging.getLogger("backyard.attempt")
@@ -103,7 +104,7 @@ def put_off(task: Any, attempt: Attempt, error: Exception, again: Again) -> NoRe
     Raises:
         celery.exceptions.Retry: It was sent anew.
     """
-    cause = cause_of(error)
+    cause = cleansed(cause_of(error), attempt.secrets)
     limit = task.max_retries
     spent = task.request.retries + again.spends
     say_why(task, attempt, cause, None if limit is None else limit - spent)
@@ -111,7 +112,7 @@ def put_off(task: Any, attempt: Attempt, error: Exception, again: Again) -> NoRe
     if isinstance(error, SoftTimeLimitExceeded):
         logger.warning("Task %s ran out of time in attempt %d", attempt.task_id, attempt.number)
     task.signature_from_request(task.request, retries=spent, **when).apply_async()
-    raise SentAnew(exc=cause, when=again.after) from error
+    raise SentAnew(exc=cause, when=again.after) from cleansed(error, attempt.secrets)
 
 
 def say_why(task: Any, attempt: Attempt, cause: BaseException | None, left: int | None) -> None:
@@ -123,7 +124,7 @@ def say_why(task: Any, attempt: Attempt, cause: BaseException | None, left: int 
         cause: What went wrong; None where nothing did, or nobody said.
         left: Retries that are left; None is any number.
     """
-    cause = cause or sys.exc_info()[1] or Retry()
+    cause = cleansed(cause or sys.exc_info()[1] or Retry(), attempt.secrets)
     backend = task.backend
     told = {"kind": "snooze", "message": str(cause)}
     fields: dict[str, Word] = {"exception": backend.encode(backend.encode_result(cause, State.RETRY)), "failure": ""}

@@ -1,4 +1,4 @@
-"""Celery's own messages with relative times kept relative, so that the server's clock alone decides."""
+"""Celery's own messages: times kept relative, so that the server's clock alone decides, and secrets sealed."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from celery.app.amqp import AMQP
 
 from backyard.engine.message import COUNTDOWN, LASTS
 from backyard.engine.reconnect import PromptConnection
+from backyard.engine.sealing import seal_message
 
 
 class YardAMQP(AMQP):  # type: ignore[misc]  # Celery ships no types
-    """Composes messages as Celery does, which turns a countdown into a time by the sender's clock."""
+    """Composes messages as Celery does, which turns a countdown into a time by the sender's clock.
+
+    Whatever a yard's Celery app sends comes through here: delayed, linked, retried, or sent by name.
+    """
 
     Connection = PromptConnection
 
@@ -38,4 +42,4 @@ class YardAMQP(AMQP):  # type: ignore[misc]  # Celery ships no types
             message.headers[COUNTDOWN] = countdown
         if isinstance(expires, Real):
             message.headers[LASTS] = expires
-        return message
+        return seal_message(self.app, name, message, self.kwargsrepr_maxsize)

@@ -16,6 +16,7 @@ from backyard.engine.duty import Duty
 from backyard.engine.queues import DEFAULT_QUEUE, make_queue
 from backyard.engine.steps import RollCall, SetAside
 from backyard.engine.task import BackyardTask, adopted
+from backyard.engine.worker_log import YardLogging
 from backyard.ledger.keys import PRIORITY
 from backyard.settings import Settings
 
@@ -26,6 +27,7 @@ class YardCelery(Celery):
     """A Celery app whose tasks are all started, fenced and recorded by the ledger, whatever class they are of."""
 
     amqp_cls = "backyard.engine.amqp:YardAMQP"
+    log_cls = YardLogging
 
     def _task_from_fun(self, fun: Any, name: str | None = None, base: type | None = None, **options: Any) -> Any:
         return super()._task_from_fun(fun, name=name, base=base and adopted(base), **options)

@@ -31,12 +31,15 @@ from backyard.engine import flight, soft_limit
 from backyard.engine.again import cause_of, decide, last_failure, put_off
 from backyard.engine.backend import InvalidResultError, kind_of
 from backyard.engine.current import Attempt, set_current
+from backyard.engine.discretion import cleansed, discreet, hushed
 from backyard.engine.limits import limits_of
 from backyard.engine.loop import loop_thread
 from backyard.engine.message import ETA
+from backyard.engine.task_log import kept, open_log
 from backyard.files import Files
 from backyard.ledger.ledger import Ledger
 from backyard.ledger.task_calls import Deaths
+from backyard.ledger.task_log import ROOM
 
 logger = logging.getLogger("backyard.attempt")
 
@@ -57,6 +60,8 @@ class Services:
         deaths: How often its tasks may take their process or worker with them.
         cancel_grace: Seconds a cancelled task gets to stop by itself.
         max_running: Tasks that the yard may run at once; None is any number.
+        log_level: The least serious level of `logging` output that is kept with a task.
+        log_room: Bytes of log lines kept of an attempt.
     """
 
     ledger: Ledger
@@ -65,11 +70,14 @@ class Services:
     deaths: Deaths = field(default_factory=Deaths)
     cancel_grace: float = 10.0
     max_running: int | None = None
+    log_level: str = "info"
+    log_room: int = ROOM
 
 
 class Attempted(Protocol):
     """What an attempt needs of its Celery task."""
 
+    name: str
     yard_definition: Definition | None
     yard_deaths: Deaths
     request: Any
@@ -95,10 +103,11 @@ def run_attempt(task: Attempted, args: tuple[Any, ...], kwargs: Mapping[str, Any
     soft_limit.hold_off()
     attempt = start(task, args, kwargs)
     try:
-        with soft_limit.heeded():
+        with kept(attempt, leaving), soft_limit.heeded():
             return perform(task, attempt, args, kwargs)
     except (Ignore, Reject, Retry) as wish:
         follow(task, attempt, wish)
+        cleansed(wish, attempt.secrets)
         raise
     except Exception as error:
         if attempt.stopped:
@@ -107,19 +116,19 @@ def run_attempt(task: Attempted, args: tuple[Any, ...], kwargs: Mapping[str, Any
         again = decide(error, policy, task.request.retries, task.max_retries, task.default_retry_delay)
         if again is not None:
             put_off(task, attempt, error, again)
-        attempt.failure = last_failure(error, task.max_retries)
-        cause = cause_of(error)
+        attempt.failure = hushed(last_failure(error, task.max_retries), attempt.secrets)
+        cause = cleansed(cause_of(error), attempt.secrets)
         if isinstance(cause, MemoryError) or not isinstance(cause, Exception):
             # Celery lets it end the whole worker, and all who run beside this task.
             raise harmless(cause) from None
         if cause is not error:
-            raise cause from None  # what the last retry was asked for
+            raise cause from None  # what the last retry was asked for, or what stands for an error that tells a secret
         raise
     except BaseException as error:
         if leaving(error):
             raise
-        attempt.failure = failure_of(error, kind_of(error))
-        raise harmless(error) from None
+        attempt.failure = hushed(failure_of(error, kind_of(error)), attempt.secrets)
+        raise harmless(cleansed(error, attempt.secrets)) from None
 
 
 def perform(task: Attempted, attempt: Attempt, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -129,12 +138,21 @@ def perform(task: Attempted, attempt: Attempt, args: tuple[Any, ...], kwargs: Ma
         return task.yard_call(args, kwargs)
     services = task.yard_services
     context = Context(
-        attempt.task_id, definition.name, attempt.number, services.ledger, services.files, prefix=services.prefix()
+        attempt.task_id,
+        definition.name,
+        attempt.number,
+        services.ledger,
+        services.files,
+        prefix=services.prefix(),
+        log=attempt.log,
     )
     context.recorder = flight.line
     try:
-        arguments = read_input(definition, args, kwargs)
-        return encode_output(definition, attempt, call(definition, context, arguments, services.cancel_grace))
+        text, attempt.secrets = open_input(definition, args, kwargs)
+        context.secrets = attempt.secrets
+        with discreet(attempt.secrets):
+            arguments = definition.arguments(definition.parse(text))
+            return encode_output(definition, attempt, call(definition, context, arguments, services.cancel_grace))
     except TaskCancelledError:
         # Another task's result may raise it as well, and that is a failure like any other.
         attempt.stopped = context.stopping
@@ -177,8 +195,10 @@ def start(task: Attempted, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
         give_way(request.id)
     request.eta = request.get(ETA)
     attempt = Attempt(request.id, answer.attempt, worker, root_id=request.root_id or "")
+    services = task.yard_services
+    attempt.log = open_log(attempt, task.name, ledger, services.log_level, services.log_room)
     set_current(attempt)
-    flight.begin(attempt.task_id, attempt.number)
+    flight.begin(attempt.task_id, attempt.number, attempt.log.scrub)
     return attempt
 
 
@@ -213,13 +233,15 @@ def harmless(error: BaseException) -> TaskFailedError:
     return TaskFailedError(f"{type(error).__name__}: {error}".rstrip(": "))
 
 
-def read_input(definition: Definition, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn the message's arguments into the function's own types."""
+def open_input(
+    definition: Definition, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[str | bytes, tuple[str, ...]]:
+    """Return the message's arguments as JSON text, and the texts that would give its secrets away."""
     names = definition.shape.names
     if len(args) > len(names):
         raise InvalidInputError(f"{definition.name} takes {len(names)} arguments and got {len(args)}.")
     values = {**dict(zip(names, args, strict=False)), **kwargs}
-    return definition.arguments(definition.parse(to_json(values, bytes_mode="base64")))
+    return definition.open(to_json(values, bytes_mode="base64"))
 
 
 def call(definition: Definition, context: Context, arguments: dict[str, Any], cancel_grace: float) -> Any:

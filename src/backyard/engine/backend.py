@@ -18,6 +18,7 @@ from kombu.utils.encoding import ensure_bytes
 from backyard.core.errors import BackyardError
 from backyard.core.failure import failure_of
 from backyard.core.models import FailureKind, Progress
+from backyard.core.secrets import scrubbed
 from backyard.core.states import FINAL, State, Verb
 from backyard.engine.current import Attempt, current_attempt
 from backyard.engine.patience import PatientBackend
@@ -229,6 +230,7 @@ class LedgerBackend(PatientBackend, stock.RedisBackend):
             if traceback:
                 kept["traceback"] = traceback
             return kept, data
+        result = scrubbed(result, attempt.secrets if attempt else ())
         if known is State.PROGRESS:
             report = _progress(result)
             kept = {"label": state, "custom": self.encode(result)}
@@ -279,9 +281,7 @@ class LedgerBackend(PatientBackend, stock.RedisBackend):
             "result": None, "traceback": None, "children": [],
             "date_done": finished.astimezone(UTC).isoformat() if finished else None, "task_id": record.task_id,
         }  # fmt: skip
-        for key in ("group_id", "parent_id"):
-            if record.text(key):
-                meta[key] = record.text(key)
+        meta.update({key: record.text(key) for key in ("group_id", "parent_id") if record.text(key)})
         if record.fields.get("celery"):
             meta.update(self.decode(record.fields["celery"]))
         if state is State.SUCCESS and record.fields.get("result"):

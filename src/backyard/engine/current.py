@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from backyard.core.models import Failure
 from backyard.ledger.call import Word
+from backyard.ledger.task_log import TaskLog
 
 
 @dataclass(slots=True)
@@ -23,6 +24,8 @@ class Attempt:
         stopped: Whether it ended because it was told to stop.
         replaced: Whether it put other tasks in its task's place.
         root_id: The task that all began with; empty where that is this one.
+        secrets: Texts of its input that nobody is to see, the longest first.
+        log: Where what it logs goes.
     """
 
     task_id: str
@@ -34,6 +37,8 @@ class Attempt:
     stopped: bool = False
     replaced: bool = False
     root_id: str = ""
+    secrets: tuple[str, ...] = ()
+    log: TaskLog | None = None
 
 
 _current: ContextVar[Attempt | None] = ContextVar("backyard_attempt", default=None)
@@ -43,6 +48,11 @@ def current_attempt(task_id: str) -> Attempt | None:
     """Return the running attempt, if it is one of that task."""
     attempt = _current.get()
     return attempt if attempt is not None and attempt.task_id == task_id else None
+
+
+def attempt_here() -> Attempt | None:
+    """Return the attempt that runs in this thread or coroutine; between two attempts, the one before."""
+    return _current.get()
 
 
 def running() -> bool:

@@ -22,6 +22,7 @@ from typing import Any
 
 from celery import signals
 
+from backyard.core.log_line import Scrub, interrupts, same
 from backyard.engine.flight_file import FlightFile, flights, read_flight
 from backyard.engine.processes import own_peak_rss, start_of, state_of
 
@@ -40,17 +41,20 @@ class Slot:
         self.file = file
         self._entry: dict[str, Any] = {}
         self._lines: deque[str] = deque(maxlen=LINES)
+        self._scrub: Scrub = same
         self._lock = threading.Lock()
 
-    def begin(self, task_id: str, attempt: int) -> None:
-        """Note which attempt runs from now on."""
+    def begin(self, task_id: str, attempt: int, scrub: Scrub = same) -> None:
+        """Note which attempt runs from now on, and what takes out of its lines what nobody may read."""
         with self._lock:
+            self._scrub = scrub
             self._entry = {"task": task_id, "attempt": attempt}
             self._lines.clear()
             self._write()
 
     def line(self, text: str) -> None:
         """Note a line of the attempt's log."""
+        text = self._scrub(text)
         with self._lock:
             self._lines.append(text.encode("utf-8", "backslashreplace")[:LONGEST].decode("utf-8", "ignore"))
             self._write()
@@ -104,8 +108,11 @@ class Recorder(logging.Handler):
         slot = _slot.get() or self.only()
         if slot is not None:
             # A task's own argument may do anything when it is written; the handlers that show it say so.
-            with contextlib.suppress(Exception):
+            try:
                 slot.line(f"{record.levelname} {record.name}: {record.getMessage()}")
+            except Exception as error:
+                if interrupts(error):
+                    raise
 
     def remove(self) -> None:
         """Take the files away: this process ends as it should."""
@@ -176,7 +183,7 @@ def recorder() -> Recorder | None:
         return _recorder
 
 
-def begin(task_id: str, attempt: int) -> None:
+def begin(task_id: str, attempt: int, scrub: Scrub = same) -> None:
     """Note that an attempt begins in this thread or coroutine; a disk that is full is no reason not to run it."""
     found = recorder()
     if found is None:
@@ -187,7 +194,7 @@ def begin(task_id: str, attempt: int) -> None:
         logger.warning("The flight recorder cannot write: %s", error)
         return
     _slot.set(slot)
-    slot.begin(task_id, attempt)
+    slot.begin(task_id, attempt, scrub)
 
 
 def end() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from kombu.utils.json import dumps, loads
 
+from backyard.core.secrets import masked
 from backyard.engine.current import current_attempt
 from backyard.ledger.call import Word
 from backyard.ledger.keys import PRIORITY, lane_of
@@ -32,8 +33,12 @@ COUNTDOWN = "yard_countdown"
 LASTS = "yard_lasts"
 
 
+#: Bytes of an input that Celery's events carry.
+SHOWN = 1024
 #: What a task that is in the way of others like it says of that; it stays with the submitter.
 UNIQUE, WINDOW = "yard_unique", "yard_window"
+#: Who is told when the task ends; it stays with the submitter as well.
+WEBHOOK = "yard_webhook"
 
 
 class MalformedMessageError(ValueError):
@@ -64,7 +69,7 @@ def compose(
     headers: dict[str, Any] = {
         "lang": "py", "task": name, "id": task_id, "shadow": None, "eta": None, "expires": None, "group": None,
         "group_index": None, "retries": 0, "timelimit": list(timelimit), "root_id": task_id, "parent_id": None,
-        "argsrepr": "()", "kwargsrepr": payload[:1024].decode("utf-8", "replace"), "origin": ORIGIN,
+        "argsrepr": "()", "kwargsrepr": _shown(payload), "origin": ORIGIN,
         "ignore_result": False, "replaced_task_nesting": 0, "stamped_headers": None, "stamps": {},
         **(family or {}),
     }  # fmt: skip
@@ -84,6 +89,13 @@ def compose(
         },
     }
     return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _shown(payload: bytes) -> str:
+    """Return what Celery's tools show of an input: its beginning, without its secrets."""
+    if b"sealed:" in payload:
+        return str(masked(payload.decode("utf-8", "replace")))[:SHOWN]
+    return payload[:SHOWN].decode("utf-8", "replace")
 
 
 def is_task(message: Mapping[str, Any]) -> bool:
@@ -115,16 +127,14 @@ def submission_of(
     """
     headers = message["headers"]
     due, expires = _times(headers)
+    unique, window = headers.pop(UNIQUE, ""), headers.pop(WINDOW, None)
     parts = _parts(message)
     fields: dict[str, Word] = {"input": _input(parts), "canvas": _canvas(parts, plain=plain)}
     if attempt is None:
         fields["door"] = "celery"  # such a message may say more than a record does: it cannot be composed anew
     elif (speaker := current_attempt(headers["id"])) is not None:
         fields.update(speaker.farewell or {})
-    for field, header in (("parent_id", "parent_id"), ("root_id", "root_id"), ("group_id", "group")):
-        if headers.get(header):
-            fields[field] = str(headers[header])
-    unique, window = str(headers.pop(UNIQUE, "")), headers.pop(WINDOW, None)
+    fields |= {**_family(headers, again=attempt is not None), **_webhook(headers)}
     return Submission(
         task_id=str(headers["id"]),
         name=str(headers["task"]),
@@ -137,7 +147,7 @@ def submission_of(
         again=True,
         attempt=attempt,
         plain=plain,
-        unique=unique,
+        unique=str(unique),
         window=window,
         most=None if headers.get("parent_id") or headers.get("retries") else most,
         fields=fields,
@@ -156,6 +166,22 @@ def _times(headers: dict[str, Any]) -> tuple[str, str]:
     if expires:
         headers[EXPIRES] = expires
     return _from_now(countdown) or _moment(eta), _from_now(lasts) or _moment(expires)
+
+
+def _family(headers: Mapping[str, Any], *, again: bool) -> dict[str, Word]:
+    """Return what a task came from; Celery calls one that sends itself anew its own parent, or its own root."""
+    found: dict[str, Word] = {}
+    for field, header in (("parent_id", "parent_id"), ("root_id", "root_id"), ("group_id", "group")):
+        itself = headers.get(header) == headers["id"] and (field == "parent_id" or again)
+        if headers.get(header) and not itself:
+            found[field] = str(headers[header])
+    return found
+
+
+def _webhook(headers: dict[str, Any]) -> dict[str, Word]:
+    """Take out of a message who is told when the task ends."""
+    url = headers.pop(WEBHOOK, None)
+    return {"webhook": str(url)} if url else {}
 
 
 def _from_now(seconds: float | None) -> str:

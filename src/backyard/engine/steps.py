@@ -11,6 +11,7 @@ from celery.exceptions import Ignore, TimeLimitExceeded
 from celery.worker.request import Request as CeleryRequest
 from celery.worker.state import task_ready
 
+from backyard.core.secrets import masked
 from backyard.engine.deaths import death_of
 from backyard.engine.hard_limit import tried_again
 
@@ -26,6 +27,11 @@ class Request(CeleryRequest):
 
     #: Whether the task was sent anew after its hard time limit.
     sent_anew = False
+
+    def info(self, safe: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - Celery's signature
+        """Describe the request for inspection, which Flower shows, without its secrets."""
+        told = super().info(safe)
+        return {**told, "args": masked(told["args"]), "kwargs": masked(told["kwargs"])}
 
     def on_failure(self, exc_info: Any, *args: Any, **options: Any) -> None:
         """Settle a task that ended without a result; one that never started is news for Flower as well."""

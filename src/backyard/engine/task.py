@@ -8,6 +8,7 @@ from typing import Any
 from celery import Task
 from celery.exceptions import Ignore
 from pydantic import BaseModel
+from pydantic_core import from_json
 from uuid_utils import uuid7
 
 from backyard.core.definition import Definition
@@ -15,7 +16,8 @@ from backyard.engine import flight
 from backyard.engine.again import say_why
 from backyard.engine.attempt import Services, run_attempt
 from backyard.engine.current import accepted_for, current_attempt, running
-from backyard.engine.message import UNIQUE, WINDOW
+from backyard.engine.message import UNIQUE, WEBHOOK, WINDOW
+from backyard.engine.task_log import say_all
 from backyard.ledger.keys import PRIORITY
 from backyard.ledger.task_calls import ONCE, Deaths
 
@@ -86,6 +88,7 @@ class BackyardTask(Task):
         attempt = current_attempt(self.request.id)
         if attempt is not None:
             attempt.replaced = True
+            say_all(attempt)
             # Said before they are sent: the last of them may arrive at once, and is let in by this alone.
             calls = self.yard_services.ledger.calls
             said = calls.note(attempt.task_id, attempt.number, "replaced", "null", fields={"replaced": 1})
@@ -108,6 +111,7 @@ class BackyardTask(Task):
         """
         attempt = current_attempt(self.request.id)
         if attempt is not None:
+            say_all(attempt)
             limit = options.get("max_retries")
             limit = self.max_retries if limit is None else limit
             left = None if limit is None else limit - self.request.retries - 1
@@ -134,10 +138,12 @@ class BackyardTask(Task):
         if self.yard_definition is not None:
             options.setdefault("queue", self.yard_definition.policy.queue)
             options.setdefault("priority", PRIORITY[self.yard_definition.policy.priority])
+            if self.yard_definition.policy.webhook is not None and not options.get("retries"):
+                options["headers"] = {**(options.get("headers") or {}), WEBHOOK: self.yard_definition.policy.webhook}
             if not options.get("retries") and "parent_id" not in options:
                 # What a worker sends on, from a chain, say, is for its receiver to refuse: the sender has succeeded.
                 model = self.yard_definition.bind(tuple(args or ()), kwargs or {})
-                args, kwargs = (), model.model_dump(mode="json", by_alias=True)
+                args, kwargs = (), from_json(self.yard_definition.encode(model))
                 alone = not any(options.get(name) for name in CANVAS)
                 if self.yard_definition.policy.unique is not None and alone:
                     options["headers"] = {**(options.get("headers") or {}), **_unique(self.yard_definition, model)}
