@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
+from support.keepers import start_keeper
 from support.processes import Api, Process, make_environment, running_api, start_worker
 from support.web import connect
 
@@ -47,9 +48,11 @@ def awkward_environment(server_url: str, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="session")
 def awkward_api(awkward_environment: dict[str, str]) -> Iterator[Api]:
-    """The API of the awkward yard, which has no worker."""
+    """The API of the awkward yard, which has a keeper and no worker."""
+    keeper = start_keeper(awkward_environment, "support.awkward:app")
     with running_api(awkward_environment, "support.awkward:app") as running:
         yield running
+    keeper.stop()
 
 
 @pytest.fixture(scope="session")

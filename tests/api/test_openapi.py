@@ -78,10 +78,10 @@ def test_each_definition_has_operations_of_its_own(document: dict[str, Any], awk
         assert one["responses"].keys() == {"200", "201", "404", "413", "415", "422", "429", "503"}
         assert many["responses"].keys() == one["responses"].keys()
         assert {parameter["name"] for parameter in one["parameters"]} == {
-            "delay", "at", "priority", "expires", "tags", "task_id", "idempotency-key",
+            "delay", "at", "priority", "expires", "tags", "task_id", "webhook", "idempotency-key",
         }  # fmt: skip
         assert {parameter["name"] for parameter in many["parameters"]} == {
-            "delay", "at", "priority", "expires", "tags", "idempotency-key",
+            "delay", "at", "priority", "expires", "tags", "webhook", "idempotency-key",
         }  # fmt: skip
         single, batch = body_of(document, f"POST /tasks/{name}"), body_of(document, f"POST /tasks/{name}/batch")
         assert single["properties"].keys() == definition["input_schema"].get("properties", {}).keys()
@@ -132,37 +132,70 @@ def test_every_error_is_documented_as_a_problem(document: dict[str, Any]) -> Non
     assert "HTTPValidationError" not in document["components"]["schemas"]
 
 
+OPERATION_IDS = {
+    "POST /tasks": "submit_task",
+    "GET /tasks": "list_tasks",
+    "GET /tasks/{task_id}": "get_task",
+    "DELETE /tasks/{task_id}": "cancel_task",
+    "POST /tasks/{task_id}/rerun": "rerun_task",
+    "GET /tasks/{task_id}/log": "get_log",
+    "GET /tasks/{task_id}/why": "get_why",
+    "GET /tasks/{task_id}/events": "watch_task",
+    "GET /tasks/{task_id}/artifacts": "list_artifacts",
+    "GET /tasks/{task_id}/artifacts/{name}": "download_artifact",
+    "POST /files": "upload_file",
+    "GET /files/{file_id}": "describe_file",
+    "GET /files/{file_id}/content": "download_file",
+    "GET /definitions": "list_definitions",
+    "GET /workers": "list_workers",
+    "POST /workers/{name}/drain": "drain_worker",
+    "GET /definitions/{name}": "get_definition",
+    "POST /definitions/{name}/pause": "pause_definition",
+    "POST /definitions/{name}/resume": "resume_definition",
+    "GET /queues": "list_queues",
+    "POST /queues/{name}/pause": "pause_queue",
+    "POST /queues/{name}/resume": "resume_queue",
+    "GET /schedules": "list_schedules",
+    "POST /schedules": "create_schedule",
+    "POST /schedules/preview": "preview_schedule",
+    "GET /schedules/{schedule_id}": "get_schedule",
+    "PATCH /schedules/{schedule_id}": "update_schedule",
+    "DELETE /schedules/{schedule_id}": "delete_schedule",
+    "GET /schedules/{schedule_id}/next": "next_ticks",
+    "POST /schedules/{schedule_id}/pause": "pause_schedule",
+    "POST /schedules/{schedule_id}/resume": "resume_schedule",
+    "POST /schedules/{schedule_id}/run": "run_schedule",
+    "GET /webhooks": "list_webhooks",
+    "POST /webhooks": "create_webhook",
+    "GET /webhooks/{webhook_id}": "get_webhook",
+    "DELETE /webhooks/{webhook_id}": "delete_webhook",
+    "POST /webhooks/{webhook_id}/test": "test_webhook",
+    "POST /webhooks/{webhook_id}/enable": "enable_webhook",
+    "GET /webhooks/deliveries": "list_deliveries",
+    "POST /webhooks/deliveries/{delivery_id}/redeliver": "redeliver",
+    "GET /health": "health",
+    "GET /ready": "ready",
+    "GET /config": "config",
+    "GET /tasks/count": "count_tasks",
+    "GET /tasks/{task_id}/attempts": "list_attempts",
+    "GET /tasks/{task_id}/timeline": "list_events",
+    "GET /stats": "stats",
+    "GET /errors": "list_errors",
+    "GET /errors/{fingerprint}": "get_error",
+    "GET /audit": "list_audit",
+    "GET /operations": "list_operations",
+    "GET /operations/{operation_id}": "get_operation",
+    "POST /operations": "create_operation",
+    "POST /operations/preview": "preview_operation",
+    "POST /operations/{operation_id}/stop": "stop_operation",
+}
+
+
 def test_operation_ids_are_pinned(document: dict[str, Any]) -> None:
     """Clients are generated from them, so that a change of a name breaks programs."""
     found = {key: one["operationId"] for key, one in operations(document).items() if "definitions" not in one["tags"]}
     found |= {key: one["operationId"] for key, one in operations(document).items() if "/definitions" in key}
-    assert found == {
-        "POST /tasks": "submit_task",
-        "GET /tasks": "list_tasks",
-        "GET /tasks/{task_id}": "get_task",
-        "DELETE /tasks/{task_id}": "cancel_task",
-        "POST /tasks/{task_id}/rerun": "rerun_task",
-        "GET /tasks/{task_id}/log": "get_log",
-        "GET /tasks/{task_id}/why": "get_why",
-        "GET /tasks/{task_id}/events": "watch_task",
-        "GET /tasks/{task_id}/artifacts": "list_artifacts",
-        "GET /tasks/{task_id}/artifacts/{name}": "download_artifact",
-        "POST /files": "upload_file",
-        "GET /files/{file_id}": "describe_file",
-        "GET /files/{file_id}/content": "download_file",
-        "GET /definitions": "list_definitions",
-        "GET /workers": "list_workers",
-        "POST /workers/{name}/drain": "drain_worker",
-        "GET /definitions/{name}": "get_definition",
-        "POST /definitions/{name}/pause": "pause_definition",
-        "POST /definitions/{name}/resume": "resume_definition",
-        "GET /queues": "list_queues",
-        "POST /queues/{name}/pause": "pause_queue",
-        "POST /queues/{name}/resume": "resume_queue",
-        "GET /health": "health",
-        "GET /ready": "ready",
-        "GET /config": "config",
-    }
+    assert found == OPERATION_IDS
     every = [one["operationId"] for one in operations(document).values()]
     assert len(every) == len(set(every))
 

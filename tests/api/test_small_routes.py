@@ -54,7 +54,16 @@ def test_health_and_readiness(client: httpx2.Client) -> None:
     body = ready.json()
     assert (ready.status_code, body["ready"]) == (200, True)
     assert body["parts"]["redis"] == {"ok": True, "reason": "answers", "remedy": None}
-    assert list(body["parts"]) == ["redis", "writes", "memory", "eviction", "durability", "workers", "backlog"]
+    assert list(body["parts"]) == [
+        "redis",
+        "writes",
+        "memory",
+        "eviction",
+        "durability",
+        "workers",
+        "backlog",
+        "history",
+    ]
     assert body["parts"]["eviction"] == {"ok": True, "reason": "noeviction", "remedy": None}
 
 

@@ -21,11 +21,17 @@ from backyard.api.definitions import definitions_router
 from backyard.api.events import events_router
 from backyard.api.files import files_router
 from backyard.api.health import health_router
+from backyard.api.listing import listing_router
 from backyard.api.openapi import documenter, operation_id
+from backyard.api.operations import operations_router
 from backyard.api.problems import ProblemRoute, documented, problem_of
 from backyard.api.queues import queues_router
+from backyard.api.schedules import schedules_router
+from backyard.api.stats import stats_router
 from backyard.api.submits import submits_router
 from backyard.api.tasks import tasks_router
+from backyard.api.timeline import timeline_router
+from backyard.api.webhooks import webhooks_router
 from backyard.api.why import why_router
 from backyard.api.workers import workers_router
 from backyard.core.errors import DefinitionError
@@ -57,6 +63,7 @@ def mount(yard: Backyard, app: FastAPI, prefix: str = "") -> None:
     _close_with(app, yard)
     for part in (
         submits_router(yard),
+        listing_router(yard),
         tasks_router(yard),
         why_router(yard),
         events_router(yard),
@@ -64,7 +71,12 @@ def mount(yard: Backyard, app: FastAPI, prefix: str = "") -> None:
         files_router(yard, ProblemRoute),
         definitions_router(yard),
         queues_router(yard),
+        operations_router(yard),
+        schedules_router(yard),
         workers_router(yard),
+        timeline_router(yard),
+        stats_router(yard),
+        webhooks_router(yard),
         health_router(yard),
     ):
         _add(app, part, prefix)

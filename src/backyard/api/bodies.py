@@ -68,8 +68,19 @@ async def aside(size: int, work: Callable[[], T]) -> T:
 
 def described(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
     """Return OpenAPI's description of a body that the handler reads itself."""
-    content = {JSON: {"schema": model.model_json_schema()}}
+    schema = model.model_json_schema()
+    content = {JSON: {"schema": _whole(schema, schema.pop("$defs", {}))}}
     return {"requestBody": {"required": required, "content": content}}
+
+
+def _whole(schema: Any, parts: dict[str, Any]) -> Any:
+    """Return a schema with its parts in their places: references would lead out of the API's document."""
+    if isinstance(schema, list):
+        return [_whole(one, parts) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    part = parts.get(str(schema.get("$ref", "")).removeprefix("#/$defs/"), {})
+    return {name: _whole(one, parts) for name, one in (part | schema).items() if name != "$ref"}
 
 
 def _too_large(limit: int) -> TooLargeError:

@@ -19,7 +19,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from backyard.api.links import base_of
 from backyard.api.problems import ProblemRoute, documented
 from backyard.core.errors import BackyardError, InvalidInputError
-from backyard.ledger.events import News
+from backyard.core.news import News
 
 if TYPE_CHECKING:
     from backyard.app import Backyard

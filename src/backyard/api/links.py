@@ -47,8 +47,17 @@ def _size(record: Record) -> int:
 
 
 def _view(record: Record, base: str) -> TaskView:
-    view = record.view()
+    return linked(record.view(), base)
+
+
+def linked(view: TaskView, base: str) -> TaskView:
+    """Return a task with links that lead to where the client sees the routes.
+
+    Args:
+        view: The task.
+        base: What the paths begin with.
+    """
     if not base or not view.artifacts:
         return view
-    linked = [one.model_copy(update={"url": base + one.url}) for one in view.artifacts]
-    return view.model_copy(update={"artifacts": linked})
+    artifacts = [one.model_copy(update={"url": base + one.url}) for one in view.artifacts]
+    return view.model_copy(update={"artifacts": artifacts})

@@ -157,6 +157,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 MARK = "x-problem"
 _DOCUMENTED: dict[int, dict[str, Any]] = {
     404: {"description": "There is no such thing"},
+    409: {"description": "It cannot be done as things stand; `detail` says what is in the way"},
     413: {"description": TooLargeError.title},
     415: {"description": WrongContentTypeError.title},
     422: {"description": "The request does not fit; `errors` names the fields"},

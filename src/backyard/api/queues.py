@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
 
+from backyard.api.auditing import audited
 from backyard.api.problems import ProblemRoute, documented
 from backyard.core.queue import Queue
 from backyard.pauses import LONGEST_REASON
@@ -41,25 +43,31 @@ def queues_router(yard: Backyard) -> APIRouter:
         return await yard.queue_states()
 
     @router.post("/queues/{name}/pause", responses=documented(404, 422, 503))
-    async def pause_queue(name: str, body: PauseRequest | None = None) -> PauseAnswer:
+    async def pause_queue(request: Request, name: str, body: PauseRequest | None = None) -> PauseAnswer:
         """Take nothing more from a queue until it is resumed; what runs goes on."""
         changed = await yard.pause_queue(name, body.reason if body else "")
+        await audited(yard, request, "pause", "queue", name, reason=body.reason if body else "")
         return PauseAnswer(name=name, paused=True, changed=changed)
 
     @router.post("/queues/{name}/resume", responses=documented(422, 503))
-    async def resume_queue(name: str) -> PauseAnswer:
+    async def resume_queue(request: Request, name: str) -> PauseAnswer:
         """Let workers take from a queue again."""
-        return PauseAnswer(name=name, paused=False, changed=await yard.resume_queue(name))
+        changed = await yard.resume_queue(name)
+        await audited(yard, request, "resume", "queue", name)
+        return PauseAnswer(name=name, paused=False, changed=changed)
 
     @router.post("/definitions/{name}/pause", responses=documented(404, 422, 503))
-    async def pause_definition(name: str, body: PauseRequest | None = None) -> PauseAnswer:
+    async def pause_definition(request: Request, name: str, body: PauseRequest | None = None) -> PauseAnswer:
         """Start no more tasks of a definition until it is resumed; what runs goes on."""
         changed = await yard.pause_definition(name, body.reason if body else "")
+        await audited(yard, request, "pause", "definition", name, reason=body.reason if body else "")
         return PauseAnswer(name=name, paused=True, changed=changed)
 
     @router.post("/definitions/{name}/resume", responses=documented(422, 503))
-    async def resume_definition(name: str) -> PauseAnswer:
+    async def resume_definition(request: Request, name: str) -> PauseAnswer:
         """Start tasks of a definition again."""
-        return PauseAnswer(name=name, paused=False, changed=await yard.resume_definition(name))
+        changed = await yard.resume_definition(name)
+        await audited(yard, request, "resume", "definition", name)
+        return PauseAnswer(name=name, paused=False, changed=changed)
 
     return router

@@ -47,6 +47,7 @@ class BatchOptions(BaseModel):
     priority: Lane | None = Field(default=None, description="Instead of the definition's")
     expires: float | None = Field(default=None, gt=0, description="Seconds after which the task starts no more")
     tags: list[str] = Field(default=[], description="Words to find the task by")
+    webhook: str | None = Field(default=None, description="URL that is told when the task ends")
 
     def options(self, idempotency_key: str | None = None) -> Options:
         """Return the options as the yard takes them."""

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
+from starlette.requests import Request
 
+from backyard.api.auditing import audited
 from backyard.api.problems import ProblemRoute, documented
 from backyard.core.worker import Worker, named
 
@@ -33,12 +35,16 @@ def workers_router(yard: Backyard) -> APIRouter:
 
     @router.post("/workers/{name}/drain", status_code=HTTPStatus.ACCEPTED, responses=documented(404, 503))
     async def drain_worker(
-        name: str, *, stay: Annotated[bool, Query(description="Stay, idle, instead of ending")] = False
+        request: Request,
+        name: str,
+        *,
+        stay: Annotated[bool, Query(description="Stay, idle, instead of ending")] = False,
     ) -> Draining:
         """Let a worker finish what it runs and take nothing more; it obeys within two seconds."""
         calls = yard.ledger.calls
         (full,) = named(await yard.ledger.arun(calls.workers()), [name])
         await yard.ledger.arun(calls.drain([full], stay=stay))
+        await audited(yard, request, "drain", "worker", full, stay=stay)
         return Draining(worker_name=full, stay=stay)
 
     return router

@@ -1,0 +1,140 @@
+"""``/stats``, ``/errors`` and ``/audit``: what happened, why it failed, who did what."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from backyard.api.past import ask
+from backyard.api.problems import ProblemRoute, documented
+from backyard.core.errors import InvalidInputError, UnknownErrorGroupError
+from backyard.core.task_filter import TaskFilter
+from backyard.history.filters import milliseconds
+from backyard.history.queries import counts_of
+from backyard.history.statistics import audit_of, definitions_of, errors_of, series_of
+from backyard.history.tables import event_number
+from backyard.ledger.keeper_calls import lag_between
+
+if TYPE_CHECKING:
+    from backyard.app import Backyard
+
+#: How far back each range goes, in seconds.
+RANGES = {"15m": 900, "1h": 3_600, "6h": 21_600, "24h": 86_400, "7d": 604_800, "30d": 2_592_000, "90d": 7_776_000}
+Range = Annotated[str, Query(pattern=f"^({'|'.join(RANGES)})$", description="How far back: " + ", ".join(RANGES))]
+
+
+class Stats(BaseModel):
+    """What happened in a time. Durations are in seconds."""
+
+    since: datetime
+    until: datetime
+    states: dict[str, int] = Field(description="Tasks by state, now, of all time")
+    history_lag: float = Field(description="Seconds that the history is behind")
+    total: dict[str, Any] = Field(description="Counts, share of failures, percentiles of wait and run")
+    definitions: dict[str, dict[str, Any]] = Field(description="The same for each definition")
+    step: int = Field(description="Seconds of a point")
+    series: list[dict[str, Any]] = Field(description="The same, point by point")
+
+
+class ErrorGroup(BaseModel):
+    """Failures of the same cause; each failed attempt counts."""
+
+    fingerprint: str
+    name: str
+    kind: str
+    type: str
+    message: str
+    first_seen: datetime
+    last_seen: datetime
+    count: int
+    sample_task_id: str
+
+
+class AuditLine(BaseModel):
+    """What an operator did."""
+
+    event_id: str
+    at: datetime
+    actor: str
+    verb: str
+    kind: str
+    subject: str
+    details: dict[str, Any]
+
+
+def stats_router(yard: Backyard) -> APIRouter:
+    """Build the routes."""
+    router = APIRouter(route_class=ProblemRoute, tags=["history"])
+
+    @router.get("/stats", responses=documented(422, 503))
+    async def stats(
+        range_: Annotated[Range, Query(alias="range")] = "1h",
+        name: Annotated[list[str] | None, Query(description="Of these definitions")] = None,
+    ) -> Stats:
+        """Say what happened lately: counts, failures, percentiles of wait and run, by definition and over time."""
+        until = int(time.time() * 1000)
+        since = until - RANGES[range_] * 1000
+        names, calls = tuple(name or ()), yard.ledger.calls
+        total, by_name = await ask(yard, lambda past: definitions_of(past, since, until, names))
+        step, points = await ask(yard, lambda past: series_of(past, since, until, names))
+        states, _ = await ask(yard, lambda past: counts_of(past, TaskFilter(name=names)))
+        found, newest = await yard.ledger.arun(calls.recorded()), await yard.ledger.arun(calls.last_event())
+        return Stats(
+            since=datetime.fromtimestamp(since / 1000).astimezone(),
+            until=datetime.fromtimestamp(until / 1000).astimezone(),
+            states=states, history_lag=lag_between(found.position, newest) if found else 0.0,
+            total=total, definitions=by_name, step=step, series=points,
+        )  # fmt: skip
+
+    @router.get("/errors", responses=documented(422, 503))
+    async def list_errors(
+        name: Annotated[str | None, Query(description="Of that definition")] = None,
+        since: Annotated[datetime | None, Query(description="Seen then or later")] = None,
+        limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    ) -> list[ErrorGroup]:
+        """List the causes of failures, the latest first."""
+        moment = 0 if since is None else milliseconds(_zoned(since, "since"))
+        rows = await ask(yard, lambda past: errors_of(past, name=name, since=moment, limit=limit))
+        return [ErrorGroup.model_validate(row) for row in rows]
+
+    @router.get("/errors/{fingerprint}", responses=documented(404, 503))
+    async def get_error(fingerprint: str) -> ErrorGroup:
+        """Look at one cause of failures. Its tasks: `GET /tasks?fingerprint=...`."""
+        rows = await ask(yard, lambda past: errors_of(past, fingerprint=fingerprint, limit=1))
+        if not rows:
+            raise UnknownErrorGroupError(f"No failures have the fingerprint '{fingerprint}'. GET /errors lists them.")
+        return ErrorGroup.model_validate(rows[0])
+
+    @router.get("/audit", responses=documented(422, 503))
+    async def list_audit(
+        kind: Annotated[str | None, Query(description="Done to: task, queue, schedule ...")] = None,
+        subject: Annotated[str | None, Query(description="Done to that one")] = None,
+        before: Annotated[str | None, Query(description="Earlier than that event_id")] = None,
+        limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    ) -> list[AuditLine]:
+        """List what operators did, newest first."""
+        place = None if before is None else _place(before)
+        rows = await ask(yard, lambda past: audit_of(past, kind=kind, subject=subject, before=place, limit=limit))
+        return [AuditLine.model_validate(row) for row in rows]
+
+    return router
+
+
+def _place(event_id: str) -> int:
+    try:
+        return event_number(event_id)
+    except ValueError:
+        remedy = f"'{event_id}' is no event_id. Take the one of the last line that you have."
+        wrong = {"location": ["query", "before"], "message": remedy, "type": "event_id"}
+        raise InvalidInputError(remedy, [wrong]) from None
+
+
+def _zoned(moment: datetime, name: str) -> datetime:
+    if moment.tzinfo is None:
+        remedy = f"{name} has no time zone. Write 2026-01-31T12:00:00Z, say."
+        raise InvalidInputError(remedy, [{"location": ["query", name], "message": remedy, "type": "zone"}])
+    return moment
