@@ -14,7 +14,7 @@ PYTHON ?=
 PYTHONS := python3.11 python3 python3.12 python3.13 python3.14 python
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check fix bench-loop celery-suite faults soak clean
+.PHONY: help up test check fix bench-loop bench-history celery-suite faults soak clean
 
 help: ## Print this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,9 @@ fix: $(VENV)/installed-dev ## Format the code, repair what can be repaired, rene
 
 bench-loop: $(VENV)/installed-dev ## Measure how long requests block the API's event loop
 	@exec $(BIN)/python benchmarks/loop_blocking.py $(ARGS)
+
+bench-history: $(VENV)/installed-dev ## Make a history of a million tasks, and measure questions and recording: ten minutes
+	@exec $(BIN)/python benchmarks/history.py $(ARGS)
 
 celery-suite: $(VENV)/installed-dev ## Run Celery's own integration suite on our transport and backend: half an hour
 	@PYTHONPATH=tests exec $(BIN)/python tests/celery_suite/run.py $(CELERY_SUITE) .celery-suite $(ARGS)

@@ -21,6 +21,8 @@ from backyard.core.errors import (
     UnknownDefinitionError,
 )
 from backyard.core.explain import explain_task
+from backyard.core.schedule import ScheduleSpec
+from backyard.core.vault import Vault
 from backyard.core.why import Why
 from backyard.core.worker import Worker, named
 from backyard.embedded.server import running_server_url
@@ -30,11 +32,13 @@ from backyard.engine.queues import add_queue, queue_names
 from backyard.engine.task import task_options
 from backyard.files import Files
 from backyard.handle import TaskHandle
+from backyard.history.database import History
 from backyard.ledger.feed import Feed
 from backyard.ledger.ledger import Ledger
 from backyard.ledger.submission import Accepted, Submission
 from backyard.ledger.task_calls import Deaths
 from backyard.pauses import Pauses
+from backyard.schedules import Schedules
 from backyard.settings import Settings, load_settings
 from backyard.submit import BETWEEN, Batch, Options, submission
 from backyard.typed import Decorator, TypedTask
@@ -48,7 +52,7 @@ R = TypeVar("R")
 DEFAULT_URL = "redis://127.0.0.1:6379/0"
 
 
-class Backyard(Pauses):
+class Backyard(Pauses, Schedules):
     """A yard: a set of definitions with one ledger, one engine and one place for files.
 
     Args:
@@ -68,6 +72,7 @@ class Backyard(Pauses):
         self.name = name
         self.settings = settings or load_settings()
         self.definitions: dict[str, Definition] = {}
+        self.declared_schedules: dict[str, ScheduleSpec] = {}
         #: Path that the yard's routes begin with, set by :meth:`mount`.
         self.prefix = ""
         self._listeners: list[Callable[[Definition], None]] = []
@@ -91,13 +96,32 @@ class Backyard(Pauses):
         return Files.from_settings(self.settings)
 
     @cached_property
+    def history(self) -> History:
+        """The durable past."""
+        return History.open(self.settings.history_url, self.settings.data_dir, self.name)
+
+    @cached_property
     def celery(self) -> Celery:
         """The Celery app: for ``celery -A module:yard.celery worker``, canvas, signals and Flower."""
         deaths = Deaths(self.settings.loss_limit, self.settings.crash_limit)
+        known = self.settings
         services = Services(
-            self.ledger, self.files, lambda: self.prefix, deaths, self.settings.cancel_grace, self.settings.max_running
+            self.ledger,
+            self.files,
+            lambda: self.prefix,
+            deaths,
+            known.cancel_grace,
+            known.max_running,
+            known.task_log_level,
+            known.task_log_max,
         )
         return make_celery(self.name, self.url, self.settings, services)
+
+    @cached_property
+    def vault(self) -> Vault | None:
+        """The keys that secret inputs are sealed with; None where the settings have none."""
+        keys = [key.get_secret_value() for key in self.settings.secret_keys]
+        return Vault(keys) if keys else None
 
     @property
     def feed(self) -> Feed:
@@ -155,7 +179,7 @@ class Backyard(Pauses):
     def _register(
         self, function: Callable[..., Any], name: str | None, example: Mapping[str, Any] | None, options: dict[str, Any]
     ) -> TypedTask[Any, Any]:
-        definition = define(function, name, example, **options)
+        definition = define(function, name, example, self.vault, self.settings.checked_webhook, **options)
         known = self.definitions.get(definition.name)
         if known is not None and _place(known) != _place(definition):
             raise DefinitionError(

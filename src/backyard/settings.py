@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from backyard.core.errors import SettingsError
+from backyard.core.webhooks import HOW_TO_MAKE_ONE, checked_url, key_of
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+#: Characters of a key for secrets, at least: of random letters and digits, they are more than enough for 128 bits.
+SHORTEST_KEY = 32
 
 
 class Settings(BaseSettings):
@@ -20,7 +23,11 @@ class Settings(BaseSettings):
         pydantic.ValidationError: A value is out of bounds, or two values do not fit together.
     """
 
-    model_config = SettingsConfigDict(env_prefix="BACKYARD_", extra="forbid", populate_by_name=True, frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="BACKYARD_", extra="forbid", populate_by_name=True, frozen=True,
+        # A value that cannot work may be a key or a URL with a password, and errors end up in logs.
+        hide_input_in_errors=True,
+    )  # fmt: skip
 
     redis_url: Annotated[
         str | None,
@@ -36,6 +43,25 @@ class Settings(BaseSettings):
         str | None,
         Field(description="Where files and artifacts live: a folder, file:// or s3://bucket/prefix."),
     ] = None
+    history_url: Annotated[
+        str | None,
+        Field(
+            description="Database of the history: postgresql://user:password@host/database, or sqlite:///file. "
+            "Unset: a file of SQLite in the data directory."
+        ),
+    ] = None
+    keep_success: Annotated[
+        float, Field(ge=60, description="Seconds the history keeps a task that succeeded; 30 days.")
+    ] = 2_592_000
+    keep_failure: Annotated[
+        float, Field(ge=60, description="Seconds the history keeps a task that failed; 90 days.")
+    ] = 7_776_000
+    keep_revoked: Annotated[
+        float, Field(ge=60, description="Seconds the history keeps a task that was cancelled; 30 days.")
+    ] = 2_592_000
+    keep_audit: Annotated[
+        float, Field(ge=60, description="Seconds the history keeps audit lines and webhook deliveries; a year.")
+    ] = 31_536_000
     result_expires: Annotated[
         int,
         Field(
@@ -77,6 +103,27 @@ class Settings(BaseSettings):
         Field(description='The same for single queues, as JSON: {"reports": 1000}.'),
     ] = {}
     events_kept: Annotated[int, Field(ge=1_000, description="Events kept on the stream, about.")] = 100_000
+    events_waiting: Annotated[
+        int,
+        Field(
+            ge=10_000,
+            description="Events that may wait for the keeper while the history is away; beyond, the oldest are lost.",
+        ),
+    ] = 2_000_000
+    task_log_level: Annotated[
+        Literal["debug", "info", "warning", "error", "critical", "off"],
+        Field(description="Least serious level of `logging` output kept with a task; off keeps `ctx.log` only."),
+    ] = "info"
+    task_log_max: Annotated[
+        int, Field(ge=1_024, le=67_108_864, description="Bytes of log lines kept of one attempt; the rest is left out.")
+    ] = 262_144
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error", "critical"],
+        Field(description="Least serious level of what workers, API and keeper log."),
+    ] = "info"
+    log_format: Annotated[
+        Literal["console", "json"], Field(description="How they log: console for people, json for machines.")
+    ] = "console"
     redis_timeout: Annotated[
         float, Field(gt=0, le=60, description="Seconds before an unanswered Redis command counts as failed.")
     ] = 2.0
@@ -85,6 +132,25 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65_535, description="Port of the API.")] = 8_000
     flower_port: Annotated[int, Field(ge=0, le=65_535, description="Port of Flower.")] = 5_555
     open: Annotated[bool, Field(description="The network is trusted: serve without keys on any address.")] = False
+    secret_keys: Annotated[
+        tuple[SecretStr, ...],
+        NoDecode,
+        Field(
+            description="Keys that secret inputs travel under, separated by commas; the first seals, all of them open. "
+            f"Each is random text of {SHORTEST_KEY} characters or more, as from "
+            '`python -c "import secrets; print(secrets.token_urlsafe(48))"`. Unset: tasks cannot take secrets.'
+        ),
+    ] = ()
+    webhook_secret: Annotated[
+        SecretStr | None,
+        Field(
+            description="Key that signs messages to the webhooks of definitions and submits: whsec_ and the base64 of "
+            "24 to 64 random bytes. Unset: they can name no webhook."
+        ),
+    ] = None
+    webhook_private: Annotated[
+        bool, Field(description="Webhooks may go to private addresses as well, such as this machine's own.")
+    ] = False
     smtp_url: Annotated[
         str, Field(description="Mail server of the demo: smtp://, smtps:// or smtp+starttls://user:password@host:port.")
     ] = "smtp://127.0.0.1:1025"
@@ -93,10 +159,48 @@ class Settings(BaseSettings):
         Field(description="PEM file of a certificate authority to trust for the mail server, besides the system's."),
     ] = None
 
-    @field_validator("redis_url", "files_url")
+    @field_validator("redis_url", "files_url", "history_url")
     @classmethod
     def _empty_is_unset(cls, value: str | None) -> str | None:
         return value or None
+
+    @field_validator("secret_keys", mode="before")
+    @classmethod
+    def _split_keys(cls, value: Any) -> Any:
+        return [key.strip() for key in value.split(",") if key.strip()] if isinstance(value, str) else value
+
+    @field_validator("secret_keys")
+    @classmethod
+    def _check_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for number, key in enumerate(value, 1):
+            if len(key) < SHORTEST_KEY:
+                message = (
+                    f"key {number} of {len(value)} has {len(key)} characters, and needs {SHORTEST_KEY}. Make one with "
+                    'python -c "import secrets; print(secrets.token_urlsafe(48))"'
+                )
+                raise ValueError(message)
+        return value
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _check_webhook_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value():
+            return None
+        key_of(value.get_secret_value())
+        return value
+
+    def checked_webhook(self, url: str) -> str:
+        """Return the URL of a definition's or a submit's webhook in its normal form.
+
+        Raises:
+            ValueError: It cannot be told of tasks; the text says why, and what to do.
+        """
+        if self.webhook_secret is None:
+            raise ValueError(
+                "there is no key to sign its messages with. Set BACKYARD_WEBHOOK_SECRET, which its receiver needs as "
+                f"well. This makes one: {HOW_TO_MAKE_ONE}"
+            )
+        return checked_url(url, private=self.webhook_private)
 
     def most_queued(self, queue: str) -> int | None:
         """Return how many tasks a queue may hold; None is any number."""

@@ -15,7 +15,7 @@ from uuid_utils import uuid7
 from backyard.core.definition import Definition
 from backyard.core.errors import InvalidInputError
 from backyard.core.models import Lane
-from backyard.core.policy import NAME
+from backyard.core.policy import NAME, Policy
 from backyard.engine.current import lineage
 from backyard.engine.message import compose
 from backyard.engine.task import GRACE
@@ -54,6 +54,8 @@ class Options:
         idempotency_key: A second submit with the same key gives the first task back.
         task_id: The task's id, if the caller has made one, so that repeating an unsure submit makes one task.
         rerun_of: The task this one repeats.
+        schedule: The schedule that it is a tick of.
+        webhook: URL that is told when the task ends; instead of the definition's.
     """
 
     delay: float | None = None
@@ -65,6 +67,8 @@ class Options:
     idempotency_key: str | None = None
     task_id: str | None = None
     rerun_of: str | None = None
+    schedule: str | None = None
+    webhook: str | None = None
 
     def checked(self) -> Options:
         """Return the options, or say what is wrong with them.
@@ -133,6 +137,10 @@ def submission(
         fields["tags"] = json.dumps(options.tags)
     if options.rerun_of:
         fields["rerun_of"] = options.rerun_of
+    if options.schedule:
+        fields["schedule"] = options.schedule
+    if (webhook := _webhook(options, policy, settings)) is not None:
+        fields["webhook"] = webhook
     limits = (None, None) if policy.timeout is None else (policy.timeout + GRACE, policy.timeout)
     expires = options.expires or policy.expires
     return Submission(
@@ -154,6 +162,21 @@ def submission(
         more=more or 0,
         fields=fields,
     )
+
+
+def _webhook(options: Options, policy: Policy, settings: Settings) -> str | None:
+    """Return who is told when the task ends. A definition's URL was checked when it was declared.
+
+    Raises:
+        InvalidInputError: The submit's own URL cannot be told.
+    """
+    if options.webhook is None:
+        return policy.webhook
+    try:
+        return settings.checked_webhook(options.webhook)
+    except ValueError as error:
+        message = f"The webhook '{options.webhook[:100]}' cannot be told: {error}."
+        raise InvalidInputError(message, [{"location": ["webhook"], "message": message, "type": "webhook"}]) from None
 
 
 def _due(options: Options) -> str:

@@ -80,8 +80,8 @@ class TypedTask(Generic[P, R]):
         """Return the same task, to be submitted with options.
 
         Args:
-            options: ``delay``, ``at``, ``priority``, ``queue``, ``expires``, ``tags``, ``idempotency_key`` or
-                ``task_id``; see :class:`~backyard.submit.Options`.
+            options: ``delay``, ``at``, ``priority``, ``queue``, ``expires``, ``tags``, ``idempotency_key``,
+                ``task_id`` or ``webhook``; see :class:`~backyard.submit.Options`.
 
         Raises:
             InvalidInputError: An option is unknown or cannot work.

@@ -110,7 +110,7 @@ def test_a_doctor_of_a_sound_yard_misses_a_worker_and_nothing_else(project: Proj
     answer = project.run("doctor", "shop:yard", "--json")
     told = json.loads(answer.stdout)
     assert (answer.returncode, told["worst"]) == (1, "warning")
-    assert [row["check"] for row in told["checks"] if row["severity"] != "ok"] == ["workers"]
+    assert [row["check"] for row in told["checks"] if row["severity"] != "ok"] == ["workers", "history"]
     assert server.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
 
 
@@ -128,8 +128,8 @@ def test_a_doctor_finds_what_is_badly_set(project: Project, server: Any) -> None
     bad = {name: sign for name, sign in signs.items() if sign in ("WARN", "ERROR")}
     assert bad == {
         "eviction": "ERROR", "durability": "ERROR", "settings": "WARN", "workers": "WARN", "backlog": "ERROR",
-        "dead": "WARN",
+        "history": "WARN", "dead": "WARN",
     }  # fmt: skip
     assert "BACKYARD_CONCURENCY: did you mean BACKYARD_CONCURRENCY?" in answer.stdout
     assert "`redis-cli config set maxmemory-policy noeviction`" in answer.stdout
-    assert lines[-1] == "3 errors, 3 warnings, 12 fine."
+    assert lines[-1] == "3 errors, 4 warnings, 12 fine."

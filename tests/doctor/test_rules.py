@@ -14,6 +14,7 @@ from backyard.core.worker import Worker, WorkerState
 from backyard.doctor import CHECKS, Check, Severity, diagnose
 from backyard.doctor.facts import Facts
 from backyard.doctor.finding import Finding, fine
+from backyard.ledger.keeper_calls import Recorded
 from backyard.ledger.server_calls import Burden
 from backyard.settings import Settings
 
@@ -52,6 +53,7 @@ def facts(**changes: Any) -> Facts:
     known: dict[str, Any] = {
         "settings": Settings(redis_url="redis://server"), "url": "redis://server", "version": "1.0",
         "definitions": definition(timeout=30), "latency": 0.001, "skew": 0.01, "workers": [worker()], "storage": "",
+        "recorded": Recorded("1000-5", "k1@host", 1_000), "newest": "1500-0",
         "environment": {"BACKYARD_LEASE": "10", "PATH": "/bin"}, "disks": {"/data": (50_000_000_000, 100_000_000_000)},
     }  # fmt: skip
     return Facts(**{**known, "info": info, "config": None if config is None else {**CONFIG, **config}, **changes})
@@ -134,6 +136,10 @@ CASES: list[tuple[str, dict[str, Any], Severity, str]] = [
     ("versions", {"workers": []}, OK, "all run 1.0"),
     ("backlog", {"burden": burden(due=4)}, OK, "4 scheduled, none late"),
     ("backlog", {"burden": burden(due=4, overdue=2)}, ERROR, "2 tasks were due more than five seconds ago"),
+    ("history", {}, OK, "0.5 s behind"),
+    ("history", {"newest": "1000-5"}, OK, "0.0 s behind"),
+    ("history", {"recorded": None}, WARNING, "no keeper has recorded the history"),
+    ("history", {"newest": "61000-0"}, WARNING, "the history is 60 s behind; k1@host recorded last"),
     ("dead letters", {}, OK, "none"),
     ("dead letters", {"burden": burden(dead=2)}, WARNING, "2 queue entries were set aside"),
     ("files", {}, OK, "can be written"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -9,14 +10,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from backyard.core.models import FailureKind
+from backyard.core.news import News
 from backyard.core.states import FINAL, State
-from backyard.ledger.events import News, read_entry
+from backyard.ledger.events import read_entry
 from backyard.ledger.record import Record
 from faults.client import Client
 from faults.journal import Line
+from faults.past import flaws, remembered, whole_stream
 from faults.recovery import recoveries
 from faults.site import Site
 from support.clean import leftovers
+from support.keepers import await_recorded
 
 #: Seconds without any task ending after which those that are left count as stuck.
 STUCK = 40.0
@@ -100,6 +104,8 @@ class Judge:
         self.check_recovery(lines, records)
         if self.expected.clean:
             self.check_empty()
+        if self.site.keepers:
+            self.check_history(news)
         if self.expected.serving and (missing := self.site.serving(10)):
             self.blame("I8", f"not serving 10 s later: {', '.join(missing)}")
         return self.verdict
@@ -146,7 +152,11 @@ class Judge:
         return lines
 
     def news(self) -> dict[str, list[News]]:
-        """Return the changes of state that were told, by task."""
+        """Return the changes of state that were told, by task; where the stream is trimmed, the history tells."""
+        if self.site.keepers and not whole_stream(self.site.ledger):
+            with contextlib.suppress(AssertionError):  # the history is looked at later
+                await_recorded(self.site.ledger)
+            return remembered(self.site.history)
         told: dict[str, list[News]] = defaultdict(list)
         client: Any = self.site.ledger.client
         key, after = self.site.ledger.keys.events, "-"
@@ -252,6 +262,11 @@ class Judge:
             time.sleep(0.5)
         for one in left:
             self.blame("I7", str(one))
+
+    def check_history(self, news: Mapping[str, Sequence[News]]) -> None:
+        """I7: the history agrees with the ledger row by row, and nothing in it counts twice."""
+        for one in flaws(self.site.ledger, self.site.history, news):
+            self.blame("I7", f"history: {one}")
 
 
 def _next_start(line: Line, starts: Sequence[Line]) -> float:

@@ -86,24 +86,26 @@ class Run:
         return self.sizes.get(name, full if self.full else small)
 
     @contextmanager
-    def deployed(self, workers: int, **options: Any) -> Iterator[tuple[Site, Client]]:
-        """Deploy an API and workers for a while.
+    def deployed(self, workers: int, keepers: int = 0, **options: Any) -> Iterator[tuple[Site, Client]]:
+        """Deploy an API, workers and keepers for a while.
 
         Args:
             workers: How many workers.
+            keepers: How many keepers; with any, the judge looks at the history too.
             options: For :class:`~faults.site.Site`.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         site = Site(self.folder, **options)
         try:
             with closing(Client(site.start_api())) as client:
+                site.start_keepers(keepers)
                 site.start_workers(workers)
                 yield site, client
         finally:
             (self.folder / "workers.log").write_text(
                 "\n\n".join(
                     f"== {crew.name}\n{process.output}"
-                    for crew in site.crews
+                    for crew in (*site.crews, *site.keepers)
                     for process in (*crew.before, crew.process)
                 )
             )

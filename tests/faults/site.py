@@ -1,4 +1,4 @@
-"""A deployment on this machine: server, API and workers as real processes, to be broken and repaired."""
+"""A deployment on this machine: server, API, workers and keepers as real processes, to be broken and repaired."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import backyard
 from backyard.embedded.server import EmbeddedServer
+from backyard.history.database import History
 from backyard.ledger.ledger import Ledger
 from faults import journal
 from faults.processes import family, send_all, send_groups, session_of, state_of
@@ -47,16 +49,18 @@ class Death:
 
 @dataclass(slots=True)
 class Crew:
-    """A worker, started as often as it dies.
+    """A worker or a keeper, started as often as it dies.
 
     Args:
-        name: Its name before the @.
+        name: Its name; a worker's before the @.
+        command: How it is started.
         environment: What its processes are told.
         process: Its latest process.
         before: Those before.
     """
 
     name: str
+    command: Sequence[str]
     environment: Mapping[str, str]
     process: Process
     before: list[Process] = field(default_factory=list)
@@ -73,7 +77,7 @@ class Crew:
 
     @property
     def ready(self) -> bool:
-        """Whether it has come so far as to read its queues."""
+        """Whether it has come so far as to read its queues, or to keep."""
         return self.alive and any(READY in line for line in self.process.lines[:FIRST_LINES])
 
 
@@ -109,13 +113,16 @@ class Site:
         }
         self.proxy = Proxy(self.server_port) if proxied else None
         self.ledger = Ledger(self.server.url, self.environment["TEST_YARD"], events_kept=1_000_000)
+        #: Workers, and keepers beside them.
         self.crews: list[Crew] = []
+        self.keepers: list[Crew] = []
         self.deaths: list[Death] = []
         #: When the server was away or frozen, or no worker was there: from, to.
         self.outages: list[tuple[float, float]] = []
         self.server_kills = 0
         self.api: Process | None = None
-        self.api_url = ""
+        self.api_port = free_port()
+        self.api_url = f"http://127.0.0.1:{self.api_port}"
 
     @property
     def server_port(self) -> int:
@@ -126,6 +133,11 @@ class Site:
     def client(self) -> Any:
         """A plain client of the server."""
         return self.ledger.client
+
+    @cached_property
+    def history(self) -> History:
+        """The yard's history, where it has keepers."""
+        return History.open(None, Path(self.environment["BACKYARD_DATA_DIR"]), self.environment["TEST_YARD"])
 
     def key(self, name: str) -> str:
         """Return a key of the yard."""
@@ -143,11 +155,17 @@ class Site:
 
     def start_api(self) -> str:
         """Start the API, and return its address when it answers."""
-        port = free_port()
-        self.api = Process([sys.executable, "-m", "backyard", "api", TARGET, "--port", str(port)], self.environment)
-        self.api_url = f"http://127.0.0.1:{port}"
+        command = [sys.executable, "-m", "backyard", "api", TARGET, "--port", str(self.api_port)]
+        self.api = Process(command, self.environment)
         wait_until_answers(f"{self.api_url}/health")
         return self.api_url
+
+    def kill_api(self) -> None:
+        """Kill the API with -9, and start it again."""
+        assert self.api is not None
+        self.api.kill()
+        self.api.stop()
+        self.start_api()
 
     # -- workers --------------------------------------------------------------------------------------------------
 
@@ -163,16 +181,13 @@ class Site:
             environment["BACKYARD_REDIS_URL"] = f"redis://127.0.0.1:{self.proxy.port}/0"
         first = len(self.crews) + 1
         made = [
-            Crew(name, environment, self._launch(name, environment))
-            for name in (f"w{number}" for number in range(first, first + count))
+            _launched(f"w{number}", ["worker", TARGET, "--name", f"w{number}"], environment)
+            for number in range(first, first + count)
         ]
         self.crews += made
         for crew in made:
             crew.process.wait_for_line(READY)
         return made
-
-    def _launch(self, name: str, environment: Mapping[str, str]) -> Process:
-        return Process([sys.executable, "-m", "backyard", "worker", TARGET, "--name", name], environment)
 
     def kill(self, crew: Crew, *, guardian: bool = False) -> Death:
         """Kill a worker with -9.
@@ -199,16 +214,16 @@ class Site:
         self.outages.append((begun, time.time()))
 
     def revive(self, crew: Crew, *, wait: bool = False) -> None:
-        """Start a worker again that has died.
+        """Start a worker or a keeper again that has died.
 
         Args:
             crew: Whom.
-            wait: Whether to return when it reads its queues.
+            wait: Whether to return when it is ready.
         """
         send_groups(session_of(crew.pid), signal.SIGKILL)  # what is left of it
         crew.process.kill()
         crew.before.append(crew.process)
-        crew.process = self._launch(crew.name, crew.environment)
+        crew.process = Process([*crew.command], crew.environment)
         if wait:
             crew.process.wait_for_line(READY)
 
@@ -226,6 +241,37 @@ class Site:
         send_groups(pids, signal.SIGSTOP)
         wait_until(lambda: all(state_of(pid) in "TXZ" for pid in pids), "the worker stands still")
         return pids
+
+    # -- keepers --------------------------------------------------------------------------------------------------
+
+    def start_keepers(self, count: int) -> None:
+        """Start keepers beside each other; nobody has to wait for them.
+
+        Args:
+            count: How many.
+        """
+        first = len(self.keepers) + 1
+        names = [f"k{number}" for number in range(first, first + count)]
+        self.keepers += [_launched(name, ["keeper", TARGET, "--migrate"], self.environment) for name in names]
+
+    def leader(self, duty: str) -> Crew | None:
+        """Return the keeper that leads a duty; None where nobody does, or one that is dead."""
+        who: bytes = self.client.get(self.key(f"lead:{duty}")) or b""
+        return next((one for one in self.keepers if one.alive and who.startswith(b"keeper%d@" % one.pid)), None)
+
+    def kill_keeper(self, keeper: Crew) -> None:
+        """Kill a keeper with -9."""
+        keeper.process.kill()
+
+    def revive_keepers(self) -> bool:
+        """Start all keepers again that have died, and say whether all of them keep.
+
+        One that cannot begin gives up, and whoever runs it tries again.
+        """
+        for keeper in self.keepers:
+            if not keeper.alive:
+                self.revive(keeper)
+        return all(keeper.ready for keeper in self.keepers)
 
     # -- server ---------------------------------------------------------------------------------------------------
 
@@ -271,7 +317,7 @@ class Site:
     # -- end ------------------------------------------------------------------------------------------------------
 
     def serving(self, patience: float) -> list[str]:
-        """Wait until every worker is alive and in the registry; return the names of those that are not."""
+        """Wait until every worker is alive and in the registry, and every keeper keeps; return the names of others."""
 
         def missing() -> list[str]:
             alive = {
@@ -282,8 +328,8 @@ class Site:
             return [crew.name for crew in self.crews if not alive & {(crew.name, pid) for pid in family(crew.pid)}]
 
         with contextlib.suppress(AssertionError):
-            wait_until(lambda: not missing(), patience=patience)
-        return missing()
+            wait_until(lambda: not missing() and all(one.ready for one in self.keepers), patience=patience)
+        return missing() + [keeper.name for keeper in self.keepers if not keeper.ready]
 
     def tracebacks(self) -> list[str]:
         """Return lines of workers that tell of an error nobody expected."""
@@ -292,7 +338,7 @@ class Site:
 
     def close(self) -> None:
         """End everything."""
-        for crew in self.crews:
+        for crew in (*self.crews, *self.keepers):
             send_all(family(crew.pid), signal.SIGCONT)
             pids = family(crew.pid)
             send_all(pids, signal.SIGKILL)
@@ -303,9 +349,15 @@ class Site:
             self.api.kill()
             self.api.stop()
         self.ledger.close()
+        self.history.close()
         if self.proxy is not None:
             self.proxy.close()
         if self.server.pid is not None:
             send_all([self.server.pid], signal.SIGCONT)
         self.server.kill()
         self.server.stop()
+
+
+def _launched(name: str, words: Sequence[str], environment: Mapping[str, str]) -> Crew:
+    command = [sys.executable, "-m", "backyard", *words]
+    return Crew(name, command, environment, Process(command, environment))

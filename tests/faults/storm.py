@@ -10,11 +10,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from backyard.core.models import FailureKind
+from faults.absence import Absence, take_away
 from faults.client import Client, Job, Submit
 from faults.judge import Expected
 from faults.plan import Fault
 from faults.processes import parents, send_all, session_of
 from faults.site import Crew, Site
+from support.clean import wait_until
 
 #: Tasks that wait at most, so that submits go on while faults strike.
 BACKLOG = 300
@@ -38,6 +40,7 @@ class Storm:
         self.jobs = jobs
         self.faults = faults
         self.struck: Counter[str] = Counter()
+        self.absences: list[Absence] = []
         self.done = threading.Event()
         self._read = 0
         self._ended = 0
@@ -54,6 +57,7 @@ class Storm:
                 KINDS[fault.kind](self, fault)
                 self.struck[fault.kind] += 1
             submitting.result()
+        wait_until(self.site.revive_keepers, "all keepers keep")
 
     # -- progress -------------------------------------------------------------------------------------------------
 
@@ -125,6 +129,28 @@ class Storm:
         if pool:
             send_all([pool[int(fault.seconds * 1000) % len(pool)]], signal.SIGKILL)
 
+    def kill_keeper(self, fault: Fault) -> None:
+        """Kill the keeper that records, or any where none does."""
+        keepers = self.site.keepers
+        keeper = self.site.leader("record") or keepers[int(fault.victim * len(keepers))]
+        self.site.kill_keeper(keeper)
+        self.site.revive(keeper)
+
+    def kill_api(self, _: Fault) -> None:
+        """Kill the API, and start it again."""
+        self.site.kill_api()
+
+    def lock_history(self, fault: Fault) -> None:
+        """Let the history's database be locked by another."""
+        self._take_away("locked", fault)
+
+    def move_history(self, fault: Fault) -> None:
+        """Take the history's database away altogether."""
+        self._take_away("moved", fault)
+
+    def _take_away(self, how: str, fault: Fault) -> None:
+        self.absences.append(take_away(self.site, self.client, how, 4 * fault.seconds, self.ended))
+
     def kill_server(self, fault: Fault) -> None:
         """Kill the server, and start it again."""
         self.site.kill_server(away=fault.seconds)
@@ -154,6 +180,10 @@ KINDS: dict[str, Callable[[Storm, Fault], None]] = {
     "frozen server": Storm.freeze_server,
     "frozen worker": Storm.freeze_worker,
     "cut": Storm.cut,
+    "keeper": Storm.kill_keeper,
+    "api": Storm.kill_api,
+    "locked history": Storm.lock_history,
+    "moved history": Storm.move_history,
 }
 #: Workers, or parts of one, that each kind cuts off.
 STRUCK = {"worker": 1, "host": 1, "reaper": 2, "child": 1, "frozen worker": 1}

@@ -5,15 +5,21 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from sqlalchemy import text
 
 import faults.judge
+import faults.past
 from backyard.core.models import FailureKind
+from backyard.core.news import News
 from backyard.core.states import Verb
-from backyard.ledger.events import News
+from backyard.history.database import History
+from backyard.history.migrate import migrate
+from backyard.keeper.recording import Recording
 from faults.client import Client, Submit
 from faults.journal import Line
 from faults.judge import Expected, Judge, Verdict
@@ -61,8 +67,8 @@ def scene(server_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
         client = Client("http://127.0.0.1:1")
         journal: list[Line] = []
         made = Scene(
-            bench=bench, journal=journal, deaths=[], outages=[], crews=[], client=client, ledger=bench.ledger,
-            lines=lambda: journal,
+            bench=bench, journal=journal, deaths=[], outages=[], crews=[], keepers=[], client=client,
+            ledger=bench.ledger, lines=lambda: journal,
         )  # fmt: skip
         bench.client.delete(bench.keys.leases)
         yield made
@@ -171,6 +177,67 @@ def test_what_is_left_behind(scene: Scene) -> None:
     scene.done("t")
     scene.bench.client.zadd(f"{scene.bench.keys.prefix}due", {"t": 1})
     assert blamed(scene.judge()) == ["I7"]
+
+
+@pytest.fixture
+def past(scene: Scene, tmp_path: Path) -> Iterator[History]:
+    """The scene's history, with two tasks that succeeded and one that failed."""
+    history = History.open(None, tmp_path, scene.ledger.keys.yard)
+    migrate(history)
+    scene.history = history
+    scene.keepers.append("keeper")
+    for task_id in ("one", "two"):
+        scene.done(task_id)
+    scene.bench.running("bad")
+    scene.bench.move(Verb.FAIL, "bad", 1, fields={"failure": '{"kind":"error","type":"E","message":"no"}'})
+    Recording(scene.ledger, history, "keeper", 10_000).step()
+    yield history
+    history.close()
+
+
+def test_a_history_in_order_is_not_blamed(scene: Scene, past: History) -> None:
+    assert past.is_sqlite
+    assert scene.judge(clean=False).broken == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM tasks WHERE task_id = 'two'",
+        "UPDATE tasks SET attempt = 2 WHERE task_id = 'two'",
+        "UPDATE tasks SET state = 'FAILURE' WHERE task_id = 'two'",
+        "UPDATE tasks SET task_id = 'three' WHERE task_id = 'two'",
+        "UPDATE counts SET number = number + 1 WHERE state = 'SUCCESS'",
+        "DELETE FROM counts WHERE state = 'FAILURE'",
+        "UPDATE rollups SET started = started + 1 WHERE resolution = 3600",
+        "UPDATE error_groups SET count = count + 1",
+        "DELETE FROM events WHERE state = 'STARTED'",
+        "INSERT INTO events SELECT event + 1, number, kind, state, attempt, data FROM events WHERE state = 'SUCCESS'",
+    ],
+)
+def test_a_history_that_is_not_as_it_was(scene: Scene, past: History, statement: str) -> None:
+    with past.writing() as connection:
+        connection.execute(text(statement))
+    verdict = scene.judge(clean=False)
+    assert blamed(verdict) == ["I7"]
+    assert all(one.startswith("I7 history: ") for one in verdict.broken)
+
+
+def test_a_history_that_lags_behind(scene: Scene, past: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert past.is_sqlite
+    monkeypatch.setattr(faults.past, "PATIENCE", 0.1)
+    scene.done("late")
+    verdict = scene.judge(clean=False)
+    assert len(verdict.broken) == 1
+    assert "the newest event" in verdict.broken[0]
+
+
+def test_where_the_stream_is_trimmed_the_history_tells(scene: Scene, past: History) -> None:
+    scene.bench.client.xtrim(scene.bench.keys.events, maxlen=1, approximate=False)
+    assert scene.judge(clean=False).broken == []
+    with past.writing() as connection:
+        connection.execute(text("DELETE FROM events WHERE state = 'SUCCESS'"))
+    assert "I7" in blamed(scene.judge(clean=False))
 
 
 def test_a_plan_is_its_seeds() -> None:

@@ -73,7 +73,7 @@ def test_options_in_the_table_of_parts_exist() -> None:
 
 def test_containers_start_roles_that_exist() -> None:
     roles = re.findall(r'^    command: \["(\w+)"', (ROOT / "compose.yaml").read_text(), re.MULTILINE)
-    assert sorted(roles) == ["api", "flower", "worker"]
+    assert sorted(roles) == ["api", "flower", "keeper", "worker"]
     assert all(isinstance(commands.commands[role], click.Command) for role in roles)
 
 

@@ -132,7 +132,7 @@ def test_the_tour_with_curl(tmp_path: Path) -> None:
         tour = Tour(client)
         for line in lines:
             tour.send(line)
-        _, _, slept, _, events, _, _, report, listed, _, _, rerun = tour.answers
+        _, _, slept, _, events, _, _, report, listed, _, _, rerun, found, attempts, stats = tour.answers
         assert (slept["state"], slept["progress"], report["state"]) == ("SUCCESS", 100, "SUCCESS")
         assert re.findall(r"^event: (\w+)$", events, re.MULTILINE).count("progress") >= 3
         assert '"state":"SUCCESS"' in events
@@ -142,3 +142,6 @@ def test_the_tour_with_curl(tmp_path: Path) -> None:
         assert len(listed) == 3
         assert rerun["input"] == {"duration": 1}
         assert rerun["rerun_of"]
+        assert rerun["task_id"] in {one["task_id"] for one in found}
+        assert len(attempts) <= 1
+        assert stats["definitions"]["sleep_task"]["submitted"] >= 4

@@ -62,6 +62,7 @@ CHECKS: Sequence[Check] = (
     Check("workers", yard_checks.workers, quick=True),
     Check("versions", yard_checks.versions),
     Check("backlog", yard_checks.backlog, quick=True),
+    Check("history", yard_checks.history, quick=True),
     Check("dead letters", yard_checks.dead_letters),
     Check("files", yard_checks.storage, server=False),
     Check("disks", yard_checks.disks, server=False),
@@ -98,10 +99,12 @@ def _calls(yard: Backyard) -> Iterator[tuple[str, Call[Any]]]:
     yield "info", calls.info()
     yield "burden", calls.burden()
     yield "workers", calls.workers()
+    yield "recorded", calls.recorded()
+    yield "newest", calls.last_event()
 
 
 async def quick_facts(yard: Backyard) -> Facts:
-    """Read what readiness needs, in three round trips.
+    """Read what readiness needs, in five round trips.
 
     Args:
         yard: The yard.

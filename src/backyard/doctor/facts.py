@@ -8,6 +8,7 @@ from typing import Any
 
 from backyard.core.definition import Definition
 from backyard.core.worker import Worker
+from backyard.ledger.keeper_calls import START, Recorded
 from backyard.ledger.server_calls import Burden
 from backyard.settings import Settings
 
@@ -30,6 +31,8 @@ class Facts:
         skew: Seconds by which this host's clock is ahead of the server's; None where that was not measured.
         burden: What lies in the yard.
         workers: The workers that spoke lately.
+        recorded: How far the history is; None where no keeper has ever recorded it.
+        newest: Id of the newest event.
         environment: This process's environment.
         storage: Why the file storage cannot be used; empty where it can; None where nobody tried.
         disks: Free and total bytes of the disks that local data is on, by folder.
@@ -46,6 +49,8 @@ class Facts:
     skew: float | None = None
     burden: Burden = EMPTY
     workers: Sequence[Worker] = ()
+    recorded: Recorded | None = None
+    newest: str = START
     environment: Mapping[str, str] = field(default_factory=dict)
     storage: str | None = None
     disks: Mapping[str, tuple[int, int]] = field(default_factory=dict)

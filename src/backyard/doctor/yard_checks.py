@@ -7,10 +7,13 @@ from collections.abc import Iterable
 
 from backyard.doctor.facts import Facts
 from backyard.doctor.finding import Finding, error, fine, warning
+from backyard.ledger.keeper_calls import lag_between
 from backyard.settings import Settings
 
 #: Parts of a disk that should be free: 1 GB or 5 % is little, 100 MB is nothing.
 LITTLE, NOTHING, LITTLE_PART = 1_000_000_000, 100_000_000, 0.05
+#: Seconds that the history may be behind.
+LAGGING = 10
 #: A task that may run so many times as long as a worker gets to stop is likely to be begun anew by a deploy.
 MUCH = 20
 #: Read from the environment as well, by parts that have no row in the settings.
@@ -66,6 +69,22 @@ def time_limits(facts: Facts) -> Finding:
         )
     endless = sorted(set(facts.definitions) - set(limited))
     return fine(f"no time limit on {_listed(endless)}" if endless else f"fit the {grace:g} s of a stop")
+
+
+def history(facts: Facts) -> Finding:
+    """Whether a keeper records the history, and keeps up."""
+    if facts.recorded is None:
+        return warning(
+            "no keeper has recorded the history: lists forget a task when its record's lifetime ends",
+            "Start one: `backyard keeper module:attribute`, or `backyard up` for all.",
+        )
+    behind = lag_between(facts.recorded.position, facts.newest)
+    if behind > LAGGING:
+        return warning(
+            f"the history is {behind:.0f} s behind; {facts.recorded.keeper} recorded last",
+            "See that a keeper runs and that its database answers. Nothing is lost meanwhile: the events wait.",
+        )
+    return fine(f"{behind:.1f} s behind")
 
 
 def workers(facts: Facts) -> Finding:

@@ -22,7 +22,7 @@ def main(run: Run) -> None:
 
 
 def storm(run: Run, counts: Mapping[str, int], tasks: int, lease: float) -> None:
-    """Let a storm pass over a deployment of three workers, and judge what is left.
+    """Let a storm pass over a deployment of three workers and a keeper, and judge what is left.
 
     Args:
         run: The run.
@@ -33,7 +33,7 @@ def storm(run: Run, counts: Mapping[str, int], tasks: int, lease: float) -> None
     faults = plan_faults(run.random, counts)
     jobs = plan_jobs(run.random, tasks)
     run.note(f"plan: {' '.join(map(str, faults))}")
-    with run.deployed(WORKERS, lease=lease) as (site, client):
+    with run.deployed(WORKERS, keepers=1, lease=lease) as (site, client):
         passing = Storm(site, client, jobs, faults)
         passing.run()
         run.judge(site, client, expected_after(faults, site))
