@@ -43,7 +43,7 @@ bench-loop: $(VENV)/installed-dev ## Measure how long requests block the API's e
 	@exec $(BIN)/python benchmarks/loop_blocking.py $(ARGS)
 
 bench-history: $(VENV)/installed-dev ## Make a history of a million tasks, and measure questions and recording: ten minutes
-	@exec $(BIN)/python benchmarks/history.py $(ARGS)
+	@exec $(BIN)/python -m benchmarks.history $(ARGS)
 
 celery-suite: $(VENV)/installed-dev ## Run Celery's own integration suite on our transport and backend: half an hour
 	@PYTHONPATH=tests exec $(BIN)/python tests/celery_suite/run.py $(CELERY_SUITE) .celery-suite $(ARGS)

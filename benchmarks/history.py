@@ -7,7 +7,7 @@ bounds are 20 ms for pages and 50 ms for counts and charts, at the 99th percenti
 the recorder alone, and a keeper beside a busy worker (see ``history_live.py``). The bounds are 5,000 events a second,
 and 200 ms behind at 500 events a second.
 
-    python benchmarks/history.py [--file FILE] [--tasks 1000000] [--calls 300] [--only WORD] [--json FILE]
+    python -m benchmarks.history [--file FILE] [--tasks 1000000] [--calls 300] [--only WORD] [--json FILE]
 """
 
 from __future__ import annotations
@@ -25,8 +25,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import history_live
-from history_rows import CAUSES, COMMON, DEFINITIONS, END, MONTH, RARE, TAGS, WORKERS, Month, fill, in_parts, vocabulary
+from benchmarks import history_live
+from benchmarks.history_rows import (
+    CAUSES,
+    COMMON,
+    DEFINITIONS,
+    END,
+    MONTH,
+    RARE,
+    TAGS,
+    WORKERS,
+    Month,
+    fill,
+    in_parts,
+    vocabulary,
+)
 
 from backyard.core.task_filter import TaskFilter
 from backyard.history.database import History
@@ -142,7 +155,7 @@ class Questions:
         return f"cause{self._draw.randrange(CAUSES):04}"
 
     def _common(self) -> str:
-        return self._draw.choice([COMMON, "customer", *self._words[:20]])
+        return str(self._draw.choice([COMMON, "customer", *self._words[:20]]))
 
     def _hours(self) -> dict[str, Any]:
         begin = END - self._draw.randrange(MONTH)

@@ -63,7 +63,8 @@ class Stage:
         }  # fmt: skip
         self._yard = Backyard("bench", settings=Settings(redis_url=self._server.url, data_dir=self._folder))
         self._yard.definitions.update(yard.definitions)
-        self._keys, self._client = self._yard.ledger.keys, self._yard.ledger.client
+        self._keys = self._yard.ledger.keys
+        self._client: Any = self._yard.ledger.client
         self._start("worker", "--concurrency", "1", "--no-events")
         return self
 

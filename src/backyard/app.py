@@ -32,7 +32,6 @@ from backyard.engine.queues import add_queue, queue_names
 from backyard.engine.task import task_options
 from backyard.files import Files
 from backyard.handle import TaskHandle
-from backyard.history.database import History
 from backyard.ledger.feed import Feed
 from backyard.ledger.ledger import Ledger
 from backyard.ledger.submission import Accepted, Submission
@@ -45,6 +44,8 @@ from backyard.typed import Decorator, TypedTask
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+    from backyard.history.database import History
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -98,6 +99,8 @@ class Backyard(Pauses, Schedules):
     @cached_property
     def history(self) -> History:
         """The durable past."""
+        from backyard.history.database import History  # noqa: PLC0415 - workers need none, and SQLAlchemy takes 20 MB
+
         return History.open(self.settings.history_url, self.settings.data_dir, self.name)
 
     @cached_property

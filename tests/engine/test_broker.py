@@ -47,6 +47,14 @@ def drain_until(connection: Connection, taken: list[str]) -> str:
     return taken.pop()
 
 
+def test_a_channel_that_was_closed_while_it_is_used_is_an_error_to_try_again_after(connection: Connection) -> None:
+    channel = connection.channel()
+    channel.close()
+    assert channel.connection is None
+    with pytest.raises(connection.recoverable_connection_errors):
+        channel.send(channel.calls.depth(["default"]))
+
+
 def test_messages_that_are_no_tasks_travel_too(stage: Stage, connection: Connection) -> None:
     queue = connection.SimpleQueue("plain")
     queue.put({"any": "thing"})

@@ -212,7 +212,7 @@ def test_a_history_in_order_is_not_blamed(scene: Scene, past: History) -> None:
         "UPDATE rollups SET started = started + 1 WHERE resolution = 3600",
         "UPDATE error_groups SET count = count + 1",
         "DELETE FROM events WHERE state = 'STARTED'",
-        "INSERT INTO events SELECT event + 1, number, kind, state, attempt, data FROM events WHERE state = 'SUCCESS'",
+        "INSERT INTO events SELECT event + 999, number, kind, state, attempt, data FROM events WHERE state = 'SUCCESS'",
     ],
 )
 def test_a_history_that_is_not_as_it_was(scene: Scene, past: History, statement: str) -> None:

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +18,7 @@ from backyard.history.queries import attempts_of, counts_of, events_of, page_of,
 from backyard.ledger.ledger import Ledger
 from support.clean import wait_until
 from support.keepers import await_recorded, different, start_keeper
-from support.processes import Process, start_worker
+from support.processes import TESTS, Process, start_worker
 
 TARGET = "support.yard:yard"
 
@@ -143,3 +147,36 @@ def test_the_stream_is_trimmed_when_it_is_recorded_and_not_before(ledger: Ledger
     assert ledger.run(calls.set_recorded("0-1", "k", 1_000_000, caught_up=True)) >= 3_000
     newest = ledger.run(calls.last_event())
     assert ledger.run(calls.set_recorded(newest, "k", 1_000_000, caught_up=True)) < 3_000
+
+
+def test_a_keeper_starts_without_its_history_and_records_when_it_is_back(
+    environment: dict[str, str], new_yard: Backyard, ledger: Ledger, history: History
+) -> None:
+    folder = Path(environment["BACKYARD_DATA_DIR"]) / "history"
+    folder.write_text("in the way")
+    sent = new_yard.celery.send_task("add", kwargs={"a": 1})
+    keeper = start_keeper(environment)
+    try:
+        keeper.wait_for_line("The duty 'record' waits")
+        folder.unlink()
+        await_recorded(ledger)
+        found = task_of(history, sent.id)
+        assert found is not None
+        assert found.state is State.PENDING
+    finally:
+        keeper.stop()
+
+
+def test_a_keeper_refuses_a_history_that_is_behind(environment: dict[str, str]) -> None:
+    keeper = Process([sys.executable, "-m", "backyard", "keeper", TARGET], environment)
+    assert keeper.child.wait(60) == 1
+    keeper.wait_for_line("Run `backyard migrate` first")
+    done = subprocess.run(
+        [sys.executable, "-m", "backyard", "migrate", TARGET],
+        env={**os.environ, **environment, "PYTHONPATH": str(TESTS)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "is up to date now: 0001" in done.stdout
+    keeper.stop()
+    again = Process([sys.executable, "-m", "backyard", "keeper", TARGET], environment)
+    again.wait_for_line(" ready.")
+    again.stop()

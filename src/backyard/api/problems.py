@@ -39,6 +39,10 @@ _NAMES = {
 }
 
 
+#: What to do about errors whose own words do not say it.
+_REMEDIES = {"extra_forbidden": "There is no such field here: see /docs for the names, or leave it out"}
+
+
 class FieldError(BaseModel):
     """What is wrong with one field."""
 
@@ -104,7 +108,10 @@ def problem_of(error: Exception) -> JSONResponse:
             answer.headers["Retry-After"] = str(error.retry_after)
         return answer
     if isinstance(error, RequestValidationError):
-        rows = [{"location": list(row["loc"]), "message": row["msg"], "type": row["type"]} for row in error.errors()]
+        rows = [
+            {"location": list(row["loc"]), "message": _REMEDIES.get(row["type"], row["msg"]), "type": row["type"]}
+            for row in error.errors()
+        ]
         first = rows[0]
         place = ".".join(map(str, first["location"]))
         return problem(

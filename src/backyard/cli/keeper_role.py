@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -20,7 +21,12 @@ from backyard.keeper.keeper import Keeper
 from backyard.logs import set_up
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from backyard.history.database import History
     from backyard.settings import Settings
+
+logger = logging.getLogger("backyard.keeper")
 
 _SECOND_SIGNAL = 130
 
@@ -39,10 +45,7 @@ def run_keeper(target: str, settings: Settings, *, with_migrate: bool) -> None:
     set_up(settings.log_format, settings.log_level)
     os.environ["BACKYARD_REDIS_URL"] = server_url(settings)
     yard = load_target(target).yard
-    if with_migrate:
-        migrate(yard.history)
-    elif not is_current(yard.history):
-        raise HistoryUnavailableError(f"The history at {yard.history} is not up to date. Run `backyard migrate` first.")
+    prepare = _prepared(yard.history, with_migrate=with_migrate)
     stop = threading.Event()
 
     def end(*_: Any) -> None:
@@ -53,7 +56,7 @@ def run_keeper(target: str, settings: Settings, *, with_migrate: bool) -> None:
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, end)
     keeper = Keeper(yard.ledger, ())
-    keeper.take(duties_of(yard, keeper.name))
+    keeper.take(duties_of(yard, keeper.name, prepare))
     keeper.start()
     ready.notify()
     click.echo(f"{keeper.name} ready.")
@@ -61,6 +64,27 @@ def run_keeper(target: str, settings: Settings, *, with_migrate: bool) -> None:
     stop.wait()
     keeper.stop()
     yard.history.close()
+
+
+def _prepared(history: History, *, with_migrate: bool) -> Callable[[], object] | None:
+    """Bring the history up to date, or see that it is; returns what is left to do where it is away.
+
+    Schedules and what else is due need no history: a keeper starts without it, and its recording waits.
+
+    Raises:
+        HistoryUnavailableError: It is there, and not up to date.
+    """
+    try:
+        if with_migrate:
+            migrate(history)
+            return None
+        current = is_current(history)
+    except HistoryUnavailableError as error:
+        logger.warning("The keeper starts without the history: %s", error)
+        return (lambda: migrate(history)) if with_migrate else None
+    if not current:
+        raise HistoryUnavailableError(f"The history at {history} is not up to date. Run `backyard migrate` first.")
+    return None
 
 
 def run_migrate(target: str, settings: Settings) -> None:

@@ -130,14 +130,6 @@ class Places:
 
         return put(given, ())
 
-    def mask(self, written: Any) -> Any:
-        """Return an input with the mask in place of each secret, sealed or not.
-
-        Args:
-            written: The input as JSON values.
-        """
-        return _walk(self._root, (written, written), (), lambda value, _: None if value[0] is None else MASK)
-
     def touches(self, path: Sequence[str]) -> bool:
         """Whether the field at a path is a secret, is in one, or has one in it.
 

@@ -88,6 +88,9 @@ class Channel(stock.Channel):
         return queue in self._fanout_queues or REPLIES.search(queue) is not None
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - kombu's signature
+        if self.connection is None:
+            # Closed while it was used, as after an outage: kombu tries again after errors of the connection alone.
+            raise redis.ConnectionError("The channel was closed.")
         params: dict[str, Any] = super()._connparams(asynchronous=asynchronous)
         params["protocol"] = 2  # replies are read from the raw connection, so their shape must not vary
         return params

@@ -20,7 +20,7 @@ from backyard.history.database import History
 from backyard.history.tables import deliveries, event_time, webhooks
 from backyard.history.views import moment, views_of
 
-Row = Mapping[str, Any]
+Row = Mapping[Any, Any]
 
 #: Bytes that a message may have; what a longer one tells of is left to be asked for.
 LONGEST_BODY = 262_144

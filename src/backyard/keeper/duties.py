@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from backyard.history.deliveries import enqueue
@@ -16,15 +17,16 @@ if TYPE_CHECKING:
     from backyard.keeper.keeper import Duty
 
 
-def duties_of(yard: Backyard, keeper: str) -> list[Duty]:
+def duties_of(yard: Backyard, keeper: str, prepare: Callable[[], object] | None = None) -> list[Duty]:
     """Return the duties of a yard's keepers.
 
     Args:
         yard: The yard.
         keeper: The keeper's name.
+        prepare: What is to be done before the history is recorded, if anything is.
     """
     return [
-        Recording(yard.ledger, yard.history, keeper, yard.settings.events_waiting, enqueue),
+        Recording(yard.ledger, yard.history, keeper, yard.settings.events_waiting, enqueue, prepare=prepare),
         ScheduleDuty(yard),
         Pruning(yard),
         OperationsDuty(yard),

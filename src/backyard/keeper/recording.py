@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from backyard.history.database import History
@@ -33,13 +33,24 @@ class Recording:
         keeper: The keeper's name.
         most: Events that may wait on the stream while the history is away.
         outbox: What final states set off, see :class:`~backyard.history.recorder.Recorder`.
+        prepare: Called before the first look; brings the history up to date, say.
     """
 
     name = "record"
 
-    def __init__(self, ledger: Ledger, history: History, keeper: str, most: int, outbox: Outbox | None = None) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        history: History,
+        keeper: str,
+        most: int,
+        outbox: Outbox | None = None,
+        *,
+        prepare: Callable[[], object] | None = None,
+    ) -> None:
         self._ledger = ledger
         self._keeper = keeper
+        self._prepare = prepare
         self._most = most
         self._recorder = Recorder(history, self._fetch, outbox)
         self._position: str | None = None
@@ -72,6 +83,9 @@ class Recording:
 
     def _open(self) -> str:
         """Find out how far the history is, and whether the stream goes on from there."""
+        if self._prepare is not None:
+            self._prepare()
+            self._prepare = None
         position = self._recorder.position()
         if position is None:
             self._recorder.begin(START)
