@@ -108,9 +108,9 @@ def test_what_cannot_work_is_refused_with_its_place(
     assert [one["operation_id"] for one in door.get("/operations").json()] == before
 
 
-def test_without_a_history_nothing_is_promised(awkward: httpx2.Client) -> None:
+def test_without_a_history_nothing_is_promised(client: httpx2.Client) -> None:
     plan = {"verb": "cancel", "filter": {"name": "x"}}
     for path in ("/operations", "/operations/preview"):
-        body = problem_in(awkward.post(path, json=plan), 503, "history_unavailable")
+        body = problem_in(client.post(path, json=plan), 503, "history_unavailable")
         assert "keeper" in body["detail"]
-    problem_in(awkward.get("/operations"), 503, "history_unavailable")
+    problem_in(client.get("/operations"), 503, "history_unavailable")

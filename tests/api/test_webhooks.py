@@ -40,6 +40,8 @@ def client(stack_environment: dict[str, str], history: History) -> Iterator[http
 def test_webhooks_are_made_shown_tried_and_deleted(
     client: httpx2.Client, stack_yard: Backyard, history: History
 ) -> None:
+    ledger = stack_yard.ledger
+    before = ledger.run(ledger.calls.last_event())
     made = client.post("/webhooks", json={"url": URL, "names": ["add"], "states": ["FAILURE"]})
     assert made.status_code == 201, made.text
     body = made.json()
@@ -62,8 +64,7 @@ def test_webhooks_are_made_shown_tried_and_deleted(
     ):  # fmt: skip
         problem_in(answer, 404, "unknown_webhook")
     problem_in(client.post("/webhooks/deliveries/nothing/redeliver"), 404, "unknown_delivery")
-    ledger = stack_yard.ledger
-    told = [one for one in ledger.run(ledger.calls.events_after("0-0", 100, 0.1)) if one.event == "audit"]
+    told = [one for one in ledger.run(ledger.calls.events_after(before, 1_000, 0.1)) if one.event == "audit"]
     assert [one.data["verb"] for one in told] == ["create", "test", "enable", "redeliver", "delete"]
 
 

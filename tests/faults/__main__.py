@@ -13,7 +13,7 @@ from pathlib import Path
 import faults.rows  # noqa: F401 - importing them registers them
 from faults.run import SCENARIOS, Row, Scenario, perform
 from faults.soak import soak
-from faults.table import LATEST, as_table, document, summary
+from faults.table import LATEST, SINCE, as_table, document, latest
 from project.blocks import with_block
 from project.tree import ROOT
 
@@ -82,9 +82,10 @@ def keep(options: argparse.Namespace, rows: Sequence[Row], seconds: float) -> No
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(kept, indent=1) + "\n")
     if path == LATEST:
+        SINCE.unlink(missing_ok=True)
         readme = ROOT / "README.md"
         try:
-            readme.write_text(with_block(readme.read_text(), BLOCK, summary(kept)))
+            readme.write_text(with_block(readme.read_text(), BLOCK, latest()))
         except LookupError as error:  # the run itself is kept
             sys.stderr.write(f"README.md is not renewed: {error}\n")
 

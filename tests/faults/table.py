@@ -12,6 +12,8 @@ from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 LATEST = RESULTS / "faults.json"
+#: Rows that came after the latest run of all; the next one takes its place.
+SINCE = RESULTS / "since.json"
 HEAD = (
     "row",
     "fault",
@@ -114,5 +116,11 @@ def summary(kept: Mapping[str, Any]) -> str:
 
 
 def latest() -> str:
-    """Return the latest run that was kept, for the README."""
-    return summary(json.loads(LATEST.read_text()))
+    """Return the latest run of all that was kept, and the rows that came since, for the README."""
+    whole = json.loads(LATEST.read_text())
+    if not SINCE.exists():
+        return summary(whole)
+    since = json.loads(SINCE.read_text())
+    numbers = {row["number"] for row in since["rows"]}
+    whole["rows"] = [row for row in whole["rows"] if row["number"] not in numbers]
+    return f"{summary(whole)}\n\n{summary(since)}"

@@ -121,7 +121,7 @@ def _check(stack: Stack, gate: Path, saved: str, waiting: list[str], later: str)
     _until(lambda: _state(stack, later) == "SUCCESS", "the scheduled task ends")
     assert stack.call("GET", f"/tasks/{saved}")["result"] == f"/tasks/{saved}/artifacts/kept.txt"
     assert stack.call("GET", f"/tasks/{saved}/artifacts/kept.txt") == b"still here"
-    listed = [task["task_id"] for task in stack.call("GET", "/tasks?limit=100")]
+    listed = [task["task_id"] for task in stack.call("GET", "/tasks?limit=100&fresh=true")]
     assert sorted(listed) == sorted([saved, *waiting, later])
     starts = Path(f"{gate}.starts").read_text().splitlines()
     by_note = {note: [line for line in starts if line.endswith(f" {note}")] for note in "012345"}
