@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from backyard.core.definition import told
 from backyard.core.errors import (
     BackyardError,
     InvalidInputError,
@@ -37,10 +38,6 @@ _NAMES = {
     405: ("method_not_allowed", "This address does not take that method"),
     413: (TooLargeError.code, TooLargeError.title),
 }
-
-
-#: What to do about errors whose own words do not say it.
-_REMEDIES = {"extra_forbidden": "There is no such field here: see /docs for the names, or leave it out"}
 
 
 class FieldError(BaseModel):
@@ -109,7 +106,7 @@ def problem_of(error: Exception) -> JSONResponse:
         return answer
     if isinstance(error, RequestValidationError):
         rows = [
-            {"location": list(row["loc"]), "message": _REMEDIES.get(row["type"], row["msg"]), "type": row["type"]}
+            {"location": list(row["loc"]), "message": told(row["type"], row["msg"]), "type": row["type"]}
             for row in error.errors()
         ]
         first = rows[0]

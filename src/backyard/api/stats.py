@@ -79,9 +79,14 @@ def stats_router(yard: Backyard) -> APIRouter:
         until = int(time.time() * 1000)
         since = until - RANGES[range_] * 1000
         names, calls = tuple(name or ()), yard.ledger.calls
-        total, by_name = await ask(yard, lambda past: definitions_of(past, since, until, names))
-        step, points = await ask(yard, lambda past: series_of(past, since, until, names))
-        states, _ = await ask(yard, lambda past: counts_of(past, TaskFilter(name=names)))
+        (total, by_name), (step, points), (states, _) = await ask(
+            yard,
+            lambda past: (
+                definitions_of(past, since, until, names),
+                series_of(past, since, until, names),
+                counts_of(past, TaskFilter(name=names)),
+            ),
+        )
         found, newest = await yard.ledger.arun(calls.recorded()), await yard.ledger.arun(calls.last_event())
         return Stats(
             since=datetime.fromtimestamp(since / 1000).astimezone(),

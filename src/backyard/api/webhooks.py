@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import re
 import time
 import uuid
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, TypeVar
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -20,6 +17,7 @@ from starlette.responses import Response
 
 from backyard.api.auditing import audited
 from backyard.api.bodies import JSON, described, read_body
+from backyard.api.cursors import page_link, place_in, wrong_cursor
 from backyard.api.links import base_of
 from backyard.api.problems import ProblemRoute, documented
 from backyard.api.strict_json import check
@@ -136,7 +134,11 @@ def _add_log(router: APIRouter, yard: Backyard) -> None:
         kept, after = query.model_dump(include={"task_id", "webhook_id", "state"}), _read_place(query.cursor)
         shown, last = await _ask(yard, lambda past: deliveries.deliveries_of(past, query.limit, after=after, **kept))
         text = ",".join(view.model_dump_json() for view in shown)
-        headers = {} if last is None else {"Link": _link(yard, request, last)}
+        headers = (
+            {}
+            if last is None
+            else {"Link": page_link(yard, request, "/webhooks/deliveries", f"{last[0]}.{last[1]}", "next")}
+        )
         return Response(f"[{text}]", headers=headers, media_type=JSON)
 
 
@@ -166,22 +168,11 @@ def _read(body: bytes, *, private: bool) -> NewWebhook:
         raise InvalidInputError(f"The URL cannot be told of tasks: {error}.", [row]) from None
 
 
-def _link(yard: Backyard, request: Request, last: tuple[int, str]) -> str:
-    cursor = base64.urlsafe_b64encode(f"{last[0]}.{last[1]}".encode()).decode().rstrip("=")
-    query = [(key, value) for key, value in request.query_params.multi_items() if key != "cursor"]
-    path = f"{base_of(yard, request)}/webhooks/deliveries"
-    return f'<{path}?{urlencode([*query, ("cursor", cursor)])}>; rel="next"'
-
-
 def _read_place(text: str) -> tuple[int, str] | None:
     """Read a cursor."""
     if not text:
         return None
-    try:
-        found = _PLACE.fullmatch(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode())
-    except (binascii.Error, ValueError):
-        found = None
+    found = _PLACE.fullmatch(place_in(text))
     if found is None:
-        remedy = "The cursor is not one that this API gave. Follow the Link header, or begin anew."
-        raise InvalidInputError(remedy, [{"location": ["query", "cursor"], "message": remedy, "type": "cursor"}])
+        raise wrong_cursor()
     return int(found[1]), found[2]

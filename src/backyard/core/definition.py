@@ -291,10 +291,23 @@ def check_nothing_lost(text: bytes, value: Any) -> None:
             )
 
 
+def told(kind: str, message: str) -> str:
+    """Return what is said of a field's error: pydantic's own words, where they say what to do.
+
+    Args:
+        kind: The rule that was broken, by pydantic's name.
+        message: What pydantic says.
+    """
+    return _REMEDIES.get(kind, message)
+
+
+_REMEDIES = {"extra_forbidden": "There is no such field here: see /docs for the names, or leave it out"}
+
+
 def invalid_input(name: str, error: ValidationError) -> InvalidInputError:
     """Turn pydantic's error into ours, field by field."""
     rows = [
-        {"location": list(row["loc"]), "message": row["msg"], "type": row["type"]}
+        {"location": list(row["loc"]), "message": told(row["type"], row["msg"]), "type": row["type"]}
         for row in error.errors(include_url=False, include_context=False, include_input=False)[:SHOWN_ERRORS]
     ]
     first = rows[0]

@@ -36,21 +36,23 @@ class TaskFilter(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    state: tuple[State, ...] = Field(default=(), max_length=len(State))
-    name: tuple[str, ...] = Field(default=(), max_length=50)
-    queue: tuple[str, ...] = Field(default=(), max_length=50)
-    worker: str | None = Field(default=None, max_length=_LONGEST)
-    tag: tuple[str, ...] = Field(default=(), max_length=10)
-    since: datetime | None = None
-    until: datetime | None = None
-    text: str | None = Field(default=None, max_length=1_000)
-    fingerprint: str | None = Field(default=None, max_length=_LONGEST)
+    state: tuple[State, ...] = Field(default=(), max_length=len(State), description="One state or several")
+    name: tuple[str, ...] = Field(default=(), max_length=50, description="One definition or several")
+    queue: tuple[str, ...] = Field(default=(), max_length=50, description="One queue or several")
+    worker: str | None = Field(default=None, max_length=_LONGEST, description="The worker of the latest attempt")
+    tag: tuple[str, ...] = Field(default=(), max_length=10, description="Tags that it has, all of them")
+    since: datetime | None = Field(default=None, description="Accepted then or later, with its time zone")
+    until: datetime | None = Field(default=None, description="Accepted before")
+    text: str | None = Field(
+        default=None, max_length=1_000, description='Words of name, input, error and tags; "in quotes" as a phrase'
+    )
+    fingerprint: str | None = Field(default=None, max_length=_LONGEST, description="Error group of the failure")
     rerun_of: str | None = Field(default=None, max_length=_LONGEST)
     parent_id: str | None = Field(default=None, max_length=_LONGEST)
     root_id: str | None = Field(default=None, max_length=_LONGEST)
     group_id: str | None = Field(default=None, max_length=_LONGEST)
-    schedule: str | None = Field(default=None, max_length=_LONGEST)
-    operation: str | None = Field(default=None, max_length=_LONGEST)
+    schedule: str | None = Field(default=None, max_length=_LONGEST, description="Made by that schedule")
+    operation: str | None = Field(default=None, max_length=_LONGEST, description="Made by that operation")
 
     @field_validator("state", "name", "queue", "tag", mode="before")
     @classmethod

@@ -71,12 +71,8 @@ def view_of(row: Mapping[Any, Any], saved: Sequence[Artifact] = ()) -> TaskView:
         parent_id=row["parent_id"],
         root_id=row["root_id"],
         group_id=row["group_id"],
-        **{name: row[column] for name, column in _LATER.items() if name in TaskView.model_fields},
+        schedule_id=row["schedule"],
     )
-
-
-#: Fields of the view that are named otherwise in the table.
-_LATER = {"schedule_id": "schedule"}
 
 
 def views_of(connection: Connection, rows: Iterable[Mapping[Any, Any]]) -> list[TaskView]:
