@@ -37,7 +37,7 @@ NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
         ({"cron": "0 7,8 * * *", "jitter": 3_599}, None, ""),
         ({"every": 60, "overlap": "both"}, "overlap", "'skip'"),
         ({"every": 60, "catch_up_window": 0}, "catch_up_window", "greater than or equal to 1"),
-        ({"every": 60, "color": "red"}, "color", "not permitted"),
+        ({"every": 60, "color": "red"}, "color", "no such field"),
         ({"every": 60, "input": [1]}, "input", "dictionary"),
         ({"every": 60, "queue": "a b"}, "queue", "pattern"),
         ({"cron": "x" * 10_000_000}, "cron", "can have 200"),
