@@ -10,18 +10,19 @@ from typing import Any
 import pytest
 
 from backyard.core.states import State
-from backyard.engine.message import compose
+from backyard.engine.message import compose, message_in
 from backyard.ledger.submission import Submission
 from support.clean import counted, wait_final, wait_until
 from support.processes import Process
 from support.stage import Stage
 
 
+def in_brief(task_id: str) -> bytes:
+    return compose(task_id, "add", b'{"a":1}', queue="default", lane="normal", timelimit=(None, None))
+
+
 def good(task_id: str) -> dict[str, Any]:
-    message: dict[str, Any] = json.loads(
-        compose(task_id, "add", b'{"a":1}', queue="default", lane="normal", timelimit=(None, None))
-    )
-    return message
+    return message_in(in_brief(task_id))
 
 
 def changed(part: str, **values: Any) -> Callable[[str], bytes]:
@@ -49,6 +50,12 @@ KINDS: dict[str, Callable[[str], bytes]] = {
     "a list": lambda _: b"[]",
     "a number": lambda _: b"7",
     "nested too deep": lambda _: b"[" * 100_000,
+    "in brief, cut off": lambda task_id: in_brief(task_id).partition(b"\n")[0][:-2],
+    "in brief, without input": lambda task_id: in_brief(task_id).partition(b"\n")[0],
+    "in brief, input a list": lambda task_id: in_brief(task_id).replace(b'{"a":1}', b"[1]"),
+    "in brief, input not utf-8": lambda task_id: in_brief(task_id).replace(b'{"a":1}', b"\xff"),
+    "in brief, without its task": lambda task_id: in_brief(task_id).replace(b'"task"', b'"tusk"'),
+    "in brief, without its queue": lambda task_id: in_brief(task_id).replace(b'"queue"', b'"quiet"'),
     "no properties": without("", "properties"),
     "properties a list": changed("", properties=[1]),
     "delivery info a list": changed("properties", delivery_info=[1]),

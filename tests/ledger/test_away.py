@@ -16,7 +16,8 @@ from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
 from backyard.core.errors import LedgerUnavailableError
 from backyard.embedded.server import EmbeddedServer
-from backyard.ledger.ledger import Ledger, shown, translated, unavailable
+from backyard.ledger.away import shown, translated, unavailable
+from backyard.ledger.ledger import Ledger
 from support.bench import Bench, bench_of
 from support.processes import free_port
 

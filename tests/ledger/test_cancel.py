@@ -83,6 +83,25 @@ def test_only_the_live_attempt_has_seen_it_and_others_are_to_stop(bench: Bench) 
     assert not bench.run(bench.calls.asked("nobody", 1))
 
 
+def test_one_question_finds_all_that_are_to_stop(bench: Bench) -> None:
+    cancelled, _ = bench.running("cancelled")
+    reported, _ = bench.running("reported")
+    bench.move(Verb.PROGRESS, reported, 1)
+    runs, _ = bench.running("runs")
+    over, _ = bench.running("over")
+    bench.move(Verb.SUCCEED, over, 1)
+    lost, taken = bench.running("lost")
+    bench.run(bench.calls.give_back([taken.place], "worker_lost"))
+    bench.cancel(cancelled, reported)
+    asked = [(task_id, 1) for task_id in (cancelled, reported, runs, over, lost, "nobody")]
+    assert bench.run(bench.calls.to_stop(asked)) == [cancelled, reported, over, lost]
+    assert stage(bench, cancelled) == "requested", "nobody was told"
+    (again,) = bench.take()
+    bench.start(lost, again.tag)
+    assert bench.run(bench.calls.to_stop([(lost, 2), (lost, 1)])) == [lost]
+    assert bench.run(bench.calls.to_stop([])) == []
+
+
 def test_a_failure_of_a_cancelled_attempt_that_would_be_retried_is_its_stop(bench: Bench) -> None:
     task_id, _ = bench.running()
     bench.cancel(task_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +12,7 @@ from hypothesis.stateful import invariant, run_state_machine_as_test
 
 from backyard.core.states import FINAL, Verb
 from backyard.engine.check import Report, Walk
-from backyard.engine.message import compose
+from backyard.engine.message import compose, message_in
 from backyard.ledger.keys import GROUP, LANES
 from backyard.ledger.limit_calls import Limit
 from ledger.test_machine import Workers
@@ -153,7 +152,7 @@ def submit(bench: Bench, chance: random.Random) -> None:
 def begin(bench: Bench, chance: random.Random) -> None:
     limits = [ONE] if chance.random() < 0.5 else []
     for taken in bench.take(chance.choice("cd"), 2):
-        bench.start(json.loads(taken.message)["headers"]["id"], taken.tag, limits=limits)
+        bench.start(message_in(taken.message.encode())["headers"]["id"], taken.tag, limits=limits)
 
 
 def take(bench: Bench, chance: random.Random) -> None:
@@ -194,6 +193,7 @@ STEPS = {step.__name__: step for step in [*LIFE, *DAMAGES]}
 
 def run_to_the_end(bench: Bench) -> None:
     """Let a sound worker, and time, finish all that is there."""
+    over = 0
     for _ in range(40):
         check(bench)
         bench.make_due(*bench.due())
@@ -202,12 +202,15 @@ def run_to_the_end(bench: Bench) -> None:
         bench.end_grace()
         bench.run(bench.calls.reap(1_000))
         for taken in bench.take("sound", 100):
-            started = bench.start(json.loads(taken.message)["headers"]["id"], taken.tag, limits=[ONE])
+            started = bench.start(message_in(taken.message.encode())["headers"]["id"], taken.tag, limits=[ONE])
             if started.attempt is not None:
-                task_id = json.loads(taken.message)["headers"]["id"]
+                task_id = message_in(taken.message.encode())["headers"]["id"]
                 assert bench.move(Verb.SUCCEED, task_id, started.attempt).applied
             bench.run(bench.calls.acknowledge([taken.place]))
-        if all(not record or record.get("state") in FINAL for record in bench.records().values()) and not bench.due():
+        final = all(not record or record.get("state") in FINAL for record in bench.records().values())
+        over = over + 1 if final and not bench.due() else 0
+        # A lane that one walk names is looked at by the next, and what its dead consumers hold is reaped after that.
+        if over == 3:
             break
 
 
@@ -220,6 +223,7 @@ def run_to_the_end(bench: Bench) -> None:
 )
 @example(steps=["change_expiry", "submit", "delete_field", "delete_consumer", "give_slot_to_nobody"], seed=3294)
 @example(steps=["submit", "begin", "delete_lane", "submit", "take", "delete_group"], seed=1)
+@example(steps=["submit", "begin", "delete_record", "delete_entry", "delete_key", "delete_key"], seed=17)
 def test_after_any_damage_everything_ends(server_url: str, steps: list[str], seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311 - a plan that can be run again
     with bench_of(server_url) as bench:

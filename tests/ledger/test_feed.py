@@ -10,7 +10,7 @@ import pytest
 
 from backyard.core.errors import UnknownTaskError
 from backyard.core.states import Verb
-from backyard.ledger import feed as feed_module
+from backyard.ledger import topic as topic_module
 from backyard.ledger.call import Call
 from backyard.ledger.feed import Feed
 from support.bench import Bench
@@ -68,24 +68,32 @@ def test_watcher_of_a_final_task_gets_its_news_and_ends(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("moment", ["replay", None])
-def test_task_that_ends_between_two_looks_is_told_to_its_end(
+def test_task_that_ends_right_after_a_look_is_told_to_its_end(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, moment: str | None
 ) -> None:
-    """The task ends right after the watcher has read the stream, or right after it has read the record."""
+    """The task ends when a watcher has just read the stream, or who waits for the outcome the record."""
     task_id, _ = bench.running()
-    ask = bench.ledger.arun
+    ask = bench.ledger.ask
     ended: list[bool] = []
+    feeds: list[Feed] = []
 
     async def ask_and_let_it_end(call: Call[Any]) -> Any:
         answer = await ask(call)
         if not ended and (call.script.name if call.script else None) == moment:
-            ended.append(bench.move(Verb.SUCCEED, task_id, 1).applied)
+            (topic,) = feeds[0]._topics.values()
+            ended.append(bench.move(Verb.SUCCEED, task_id, 1, fields={"result": "7"}).applied)
+            await until(lambda: topic.end)
         return answer
 
-    monkeypatch.setattr(bench.ledger, "arun", ask_and_let_it_end)
+    monkeypatch.setattr(bench.ledger, "ask", ask_and_let_it_end)
 
     async def body(feed: Feed) -> None:
-        assert await Watching(feed, task_id).end() == told(bench, task_id)
+        feeds.append(feed)
+        if moment:
+            assert await Watching(feed, task_id).end() == told(bench, task_id)
+        else:
+            async with asyncio.timeout(PATIENCE):
+                assert (await feed.outcome(task_id)).fields["result"] == b"7"
 
     drive(bench, body)
     assert ended == [True]
@@ -118,7 +126,7 @@ def test_unknown_task_ends_at_once(bench: Bench) -> None:
         assert await Watching(feed, "nobody").end() == []
         assert await Watching(feed, "nobody", "5-5").end() == []
         with pytest.raises(UnknownTaskError):
-            await feed.wait("nobody")
+            await feed.outcome("nobody")
         with pytest.raises(ValueError, match="no event id"):
             await anext(feed.watch("nobody", f"{2**64}-0"))
 
@@ -207,7 +215,7 @@ def test_many_tasks_on_one_connection(bench: Bench) -> None:
 
 
 def test_slow_watcher_catches_up_from_the_stream(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed_module, "BACKLOG", 5)
+    monkeypatch.setattr(topic_module, "BACKLOG", 5)
 
     async def body(feed: Feed) -> None:
         task_id, _ = bench.running()
@@ -227,6 +235,82 @@ def test_slow_watcher_catches_up_from_the_stream(bench: Bench, monkeypatch: pyte
     drive(bench, body)
 
 
+def test_the_past_is_read_once_for_all_who_come_together(bench: Bench) -> None:
+    """A thousand who come back at once, to one task or to many, must not have the stream read a thousand times."""
+
+    async def body(feed: Feed) -> None:
+        ids = [bench.running(queue=f"q{number}")[0] for number in range(30)]
+        for task_id in ids:
+            say(bench, task_id, 2)
+        asked: list[str] = []
+        ask = bench.ledger.ask
+
+        async def note(call: Call[Any]) -> Any:
+            asked.append(call.script.name if call.script else "record")
+            return await ask(call)
+
+        bench.ledger.ask = note  # type: ignore[method-assign]  # counts, and asks
+        watchers = [Watching(feed, task_id, after) for task_id in ids for after in (None, told(bench, task_id)[1])]
+        for number, watching in enumerate(watchers):
+            await watching.has(2 if number % 2 else 4)
+        assert len(asked) <= 3
+        for task_id in ids:
+            bench.move(Verb.SUCCEED, task_id, 1)
+        for number, watching in enumerate(watchers):
+            every = told(bench, ids[number // 2])
+            assert await watching.end() == (every[2:] if number % 2 else every)
+
+    drive(bench, body)
+
+
+def test_two_hundred_watchers_see_all_and_a_slow_one_holds_up_nobody(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(topic_module, "BACKLOG", 20)
+
+    async def body(feed: Feed) -> None:
+        task_id, _ = bench.running()
+        gate = asyncio.Event()
+        slow = [Watching(feed, task_id, gate=gate) for _ in range(3)]
+        quick = [Watching(feed, task_id) for _ in range(200)]
+        await slow[0].has(1)
+        for number in range(10):
+            say(bench, task_id, 10)
+            await asyncio.gather(*(watching.has(2 + 10 * (number + 1)) for watching in quick))
+        assert [len(watching.seen) for watching in slow] == [1] * 3
+        (topic,) = feed._topics.values()
+        assert len(topic._lines) <= 20, "what nobody may need is kept"
+        gate.set()
+        bench.move(Verb.SUCCEED, task_id, 1)
+        every = told(bench, task_id)
+        assert len(every) == 103
+        for watching in [*quick, *slow]:
+            assert await watching.end() == every
+
+    drive(bench, body)
+
+
+def test_large_news_is_not_kept(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topic_module, "KEPT_BYTES", 5_000)
+    monkeypatch.setattr(topic_module, "PORTION", 2_500)
+
+    async def body(feed: Feed) -> None:
+        task_id, _ = bench.running()
+        gate = asyncio.Event()
+        slow, quick = Watching(feed, task_id, gate=gate), Watching(feed, task_id)
+        for number in range(20):
+            bench.run(bench.calls.note(task_id, 1, "log", '"' + "x" * 1_000 + '"'))
+            await quick.has(number + 3)
+        (topic,) = feed._topics.values()
+        assert sum(len(one.text) for one in topic._lines) <= 5_000
+        gate.set()
+        await slow.has(22)
+        bench.move(Verb.SUCCEED, task_id, 1)
+        assert await slow.end() == await quick.end() == told(bench, task_id)
+
+    drive(bench, body)
+
+
 # -- wait -------------------------------------------------------------------------------------------------------------
 
 
@@ -234,7 +318,7 @@ def test_slow_watcher_catches_up_from_the_stream(bench: Bench, monkeypatch: pyte
 def test_wait_returns_when_final(bench: Bench, verb: Verb) -> None:
     async def body(feed: Feed) -> None:
         task_id, _ = bench.running()
-        waits = [asyncio.create_task(feed.wait(task_id)) for _ in range(3)]
+        waits = [asyncio.create_task(feed.outcome(task_id)) for _ in range(3)]
         await until(lambda: channels(bench))
         say(bench, task_id, 3)
         _, pending = await asyncio.wait(waits, timeout=0.05)
@@ -242,7 +326,7 @@ def test_wait_returns_when_final(bench: Bench, verb: Verb) -> None:
         bench.move(verb, task_id, 1)
         async with asyncio.timeout(PATIENCE):
             await asyncio.gather(*waits)
-            await feed.wait(task_id)
+            await feed.outcome(task_id)
 
     drive(bench, body)
 
@@ -252,7 +336,39 @@ def test_cancelled_wait_leaves_nothing(bench: Bench) -> None:
         bench.submit("a")
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
-                await feed.wait("a")
+                await feed.outcome("a")
         await until(lambda: not channels(bench))
+
+    drive(bench, body)
+
+
+def test_small_outcome_comes_with_the_news(bench: Bench) -> None:
+    async def body(feed: Feed) -> None:
+        task_id, _ = bench.running()
+        waiting = asyncio.create_task(feed.outcome(task_id))
+        await until(lambda: channels(bench))
+        await until(lambda: feed._topics[task_id].heard)
+        await asyncio.sleep(0.05)  # its look at the record
+        bench.client.config_resetstat()
+        bench.move(Verb.SUCCEED, task_id, 1, fields={"result": "7"})
+        async with asyncio.timeout(PATIENCE):
+            assert (await waiting).fields["result"] == b"7"
+        assert "cmdstat_hgetall" not in bench.client.info("commandstats")
+
+    drive(bench, body)
+
+
+@pytest.mark.parametrize("result", ['"' + "long" * 2_000 + '"', b"\xff\xfe no text", "7"])
+def test_outcome_has_the_result(bench: Bench, result: str | bytes) -> None:
+    async def body(feed: Feed) -> None:
+        task_id, _ = bench.running()
+        waiting = asyncio.create_task(feed.outcome(task_id))
+        watching = Watching(feed, task_id)
+        await watching.has(2)
+        bench.move(Verb.SUCCEED, task_id, 1, fields={"result": result})
+        async with asyncio.timeout(PATIENCE):
+            record = await waiting
+        assert record.fields["result"] == (result.encode() if isinstance(result, str) else result)
+        assert await watching.end() == told(bench, task_id)
 
     drive(bench, body)

@@ -14,7 +14,7 @@ import pytest
 from backyard.core.errors import LedgerUnavailableError
 from backyard.core.states import Verb
 from backyard.embedded.server import EmbeddedServer
-from backyard.ledger import feed as feed_module
+from backyard.ledger import channels as channels_module
 from backyard.ledger.feed import Feed
 from support.bench import Bench, bench_of
 from support.watching import PATIENCE, Watching, channels, drive, say, subscribers, told, until
@@ -32,7 +32,7 @@ def test_killed_connections_lose_nothing(bench: Bench) -> None:
         task_id, _ = bench.running()
         watching = Watching(feed, task_id)
         await watching.has(2)
-        waiting = asyncio.create_task(feed.wait(task_id))
+        waiting = asyncio.create_task(feed.outcome(task_id))
         for number in range(5):
             await until(lambda: subscribers(bench))
             assert bench.client.execute_command("CLIENT KILL", "TYPE", "pubsub") >= 1
@@ -44,6 +44,22 @@ def test_killed_connections_lose_nothing(bench: Bench) -> None:
         assert await watching.end() == told(bench, task_id)
         async with asyncio.timeout(PATIENCE):
             await waiting
+
+    drive(bench, body)
+
+
+def test_task_that_ends_while_the_connection_is_broken(bench: Bench) -> None:
+    async def body(feed: Feed) -> None:
+        task_id, _ = bench.running()
+        watching = Watching(feed, task_id)
+        waiting = asyncio.create_task(feed.outcome(task_id))
+        await watching.has(2)
+        await asyncio.sleep(0.05)  # its look at the record
+        bench.client.execute_command("CLIENT KILL", "TYPE", "pubsub")
+        bench.move(Verb.SUCCEED, task_id, 1)
+        assert await watching.end() == told(bench, task_id)
+        async with asyncio.timeout(PATIENCE):
+            assert (await waiting).final
 
     drive(bench, body)
 
@@ -83,7 +99,7 @@ def test_restarted_server_loses_nothing(own_server: EmbeddedServer, own_bench: B
 
     async def body(feed: Feed) -> None:
         task_id, _ = bench.running()
-        waiting = asyncio.create_task(feed.wait(task_id))
+        waiting = asyncio.create_task(feed.outcome(task_id))
         watching = Watching(feed, task_id)
         await watching.has(2)
         say(bench, task_id, 1)
@@ -107,7 +123,7 @@ def test_silent_server_is_left_and_found_again(
     own_server: EmbeddedServer, own_bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Frozen, or cut off without a word: no error ever comes, so that silence itself has to be one."""
-    monkeypatch.setattr(feed_module, "SILENCE", 0.4)
+    monkeypatch.setattr(channels_module, "SILENCE", 0.4)
     bench = own_bench
 
     async def body(feed: Feed) -> None:
@@ -115,13 +131,13 @@ def test_silent_server_is_left_and_found_again(
         watching = Watching(feed, task_id)
         await watching.has(2)
         await until(lambda: subscribers(bench))
-        first = feed._pubsub
+        first = feed._channels.connection
         await until(lambda: asked_twice(bench))
-        assert feed._pubsub is first, "a silence with a living server is no reason to leave it"
+        assert feed._channels.connection is first, "a silence with a living server is no reason to leave it"
         assert own_server.pid is not None
         os.kill(own_server.pid, signal.SIGSTOP)
         try:
-            await until(lambda: feed._pubsub is not first)
+            await until(lambda: feed._channels.connection is not first)
         finally:
             os.kill(own_server.pid, signal.SIGCONT)
         say(bench, task_id, 2)
@@ -141,7 +157,7 @@ def test_watching_and_waiting_with_the_server_away(own_server: EmbeddedServer, o
             with pytest.raises(LedgerUnavailableError):
                 await anext(feed.watch("a"))
             with pytest.raises(LedgerUnavailableError):
-                await feed.wait("a")
+                await feed.outcome("a")
         own_server.start()
 
     drive(own_bench, body)
@@ -154,7 +170,7 @@ def test_close_ends_watchers_and_waits(bench: Bench) -> None:
     async def body(feed: Feed) -> None:
         bench.submit("a")
         watching = Watching(feed, "a")
-        waiting = asyncio.create_task(feed.wait("a"))
+        waiting = asyncio.create_task(feed.outcome("a"))
         await watching.has(1)
         await until(lambda: channels(bench))
         await feed.close()
@@ -180,8 +196,8 @@ def test_feed_that_nobody_watches_ends_by_itself_and_begins_again(bench: Bench) 
             await watching.has(2)
             bench.move(Verb.SUCCEED, task_id, 1)
             assert len(await watching.end()) == 3
-            await until(lambda: feed._reader is None)
-            assert feed._pubsub is None
+            await until(lambda: feed._channels._reader is None)
+            assert feed._channels.connection is None
         await until(lambda: not subscribers(bench))
         await bench.ledger.aclose()
         assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -205,7 +221,7 @@ def test_loop_that_ends_without_close_leaves_no_connection(bench: Bench) -> None
 def test_news_as_clients_see_it(bench: Bench) -> None:
     task_id, _ = bench.running()
     last = bench.events(task_id)[-1]
-    shown = json.loads(last.json())
+    shown = json.loads(last.text)
     assert shown == {
         "task_id": task_id, "event": "state", "state": "STARTED", "attempt": 1, "at": last.order[0] / 1000,
         "data": {"worker": "w"},

@@ -124,7 +124,7 @@ def test_memory_is_back(bench: Bench) -> None:
 
 WRITES = re.compile(
     r"'(?:APPEND|DEL|EXPIRE|HDEL|HINCRBY|HSET|LREM|LTRIM|PERSIST|RPUSH|SADD|SET|SREM|XACK|XADD|XDEL|XGROUP|XREADGROUP|ZADD"
-    r"|ZREM)'|\b(?:beat|bury|count|drop_entry|emit|enqueue|ensure_group|finish|give_back|park|release|wake)\("
+    r"|ZREM)'|\b(?:append|beat|bury|count|drop_entry|emit|enqueue|ensure_group|finish|give_back|park|release|tell|wake)\("
 )
 
 

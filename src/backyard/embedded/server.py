@@ -252,6 +252,8 @@ class EmbeddedServer:
             "aof-load-truncated": "yes",  # a crash may cut the last write in half; it was not acknowledged
             "save": "",
             "maxmemory-policy": "noeviction",
+            # A record with an input of up to so many bytes takes half the memory. By its old name all servers know it.
+            "hash-max-ziplist-value": "1024",
         }
         command = [str(binary.path), *(word for name, value in options.items() for word in (f"--{name}", value))]
         return dies_with_parent(command, signal.SIGTERM)

@@ -17,11 +17,12 @@ from celery.exceptions import TaskRevokedError
 from kombu.compression import decompress
 from kombu.serialization import loads as deserialize
 from kombu.serialization import prepare_accept_content
-from kombu.utils.json import loads
 
 from backyard.core.errors import LedgerUnavailableError
+from backyard.engine.message import message_in
+from backyard.ledger.away import unavailable
 from backyard.ledger.cancel_calls import Untold
-from backyard.ledger.ledger import Ledger, unavailable
+from backyard.ledger.ledger import Ledger
 
 logger = logging.getLogger("backyard.canvas")
 
@@ -92,7 +93,7 @@ def join(app: Any, request: Context) -> bool:
 
 def request_of(app: Any, task: Untold) -> Context:
     """Make of a task's message the request that a worker would have had."""
-    message = loads(task.message)
+    message = message_in(task.message)
     headers, properties = message["headers"], message["properties"]
     body = message["body"]
     if properties.get("body_encoding") == "base64":

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeVar
 
 from backyard.core.models import FailureKind
-from backyard.engine.message import compose
+from backyard.engine.message import compose, message_in
 from backyard.ledger.call import Call
 from backyard.ledger.calls import Calls
 from backyard.ledger.check_calls import Finding, Suspect
@@ -292,7 +292,7 @@ def spoken(record: Record) -> Suspect:
             record.task_id, name, given, queue=record.text("queue") or "",
             lane=lane if lane in LANES[1:] else "normal", timelimit=(None, None),
         )  # fmt: skip
-        content = json.loads(message)
+        content = message_in(message)
         # The time limits are the definition's own where a message says none.
         losses = record.number("lost") + record.number("crashed")
         content["headers"]["retries"] = max(0, record.number("attempt") - losses)

@@ -67,6 +67,15 @@ class CancelCalls(CallBuilder):
         """Ask, as a running attempt, whether it is to stop; that it knows is noted."""
         return self._run("asked", [self.events_kept, task_id, attempt], bool)
 
+    def to_stop(self, running: Iterable[tuple[str, int]]) -> Call[list[str]]:
+        """Find which running attempts are to stop; nothing is noted of it.
+
+        Args:
+            running: Ids of tasks, and the attempts' numbers.
+        """
+        words: list[Word] = [word for pair in running for word in pair]
+        return self._run("stopping", words, lambda rows: [text_of(row) for row in rows])
+
     def overdue(self, grace: float, held: str, running: Iterable[tuple[str, str]]) -> Call[list[str]]:
         """Find running tasks that were told to stop and have not: those that are to be killed now.
 

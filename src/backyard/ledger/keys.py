@@ -1,7 +1,7 @@
 """Every key of a yard, with its type and its life.
 
 All keys of a yard share one hash tag, so that on a cluster they live on one node and one script may touch them.
-Scripts get the prefix as their only key and append the same words as here (see ``scripts/prelude.lua``).
+Scripts get the prefix as their only key and append the same words as here (see ``scripts/parts/basics.lua``).
 
 ==================================  ======  ==================================================================
 key                                 type    what it holds, and how long
@@ -10,7 +10,7 @@ key                                 type    what it holds, and how long
                                             ``lost`` and ``crashed``, deaths of its worker and of its process in a row,
                                             and ``evidence`` of the last ten (JSON); ``cancel``, ``cancel_seen``:
                                             milliseconds, ``cancel_by``: how that ended; ``under``, the task that
-                                            submitted it
+                                            submitted it; ``has_log``, ``has_children``: that there is such a key
 ``{yard}:log:<id>``                 list    the task's own log lines, newest last, capped; lives like the record
 ``{yard}:children:<id>``            set     ids of what was submitted from inside the task; lives like the record
 ``{yard}:cancelling``               list    what is left to be cancelled: ``<cursor> <id>``, the children of a task from
@@ -59,8 +59,9 @@ key                                 type    what it holds, and how long
 ``{yard}:group:<id>`` and suffixes  mixed   Celery's own groups and chords; ``result_expires``
 ==================================  ======  ==================================================================
 
-News is also published on the channel named like the record's key, for those who wait for one task, and on the channel
-``celery-task-meta-<id>``, for those who wait in a plain Celery app.
+All news but that of a task's acceptance, for which nobody can wait, is also published: on the channel named like the
+record's key, for those who wait for one task, and on the channel ``celery-task-meta-<id>``, for those who wait in a
+plain Celery app.
 """
 
 from __future__ import annotations

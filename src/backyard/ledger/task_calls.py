@@ -248,7 +248,24 @@ class TaskCalls(CallBuilder):
         def read(row: list[Any]) -> tuple[str, list[News]]:
             return text_of(row[0]), [read_entry(entry[0], entry[1]) for entry in row[1]]
 
-        return self._run("replay", [task_id, after, REPLAY_STEPS], read)
+        return self._run("replay", [after, REPLAY_STEPS, task_id], read)
+
+    def replays(self, task_ids: Sequence[str], after: str) -> Call[tuple[str, list[News], list[str]]]:
+        """Read the events of several tasks after an event id, in one pass over the stream.
+
+        Args:
+            task_ids: The tasks.
+            after: The id; empty begins with the first event of the oldest of them.
+
+        Returns:
+            The id to go on from, empty at the end; the events; and the tasks' states, empty where there is no record.
+        """
+
+        def read(row: list[Any]) -> tuple[str, list[News], list[str]]:
+            news = [read_entry(entry[0], entry[1]) for entry in row[1]]
+            return text_of(row[0]), news, [text_of(state) for state in row[2]]
+
+        return self._run("replay", [after, REPLAY_STEPS, *task_ids], read)
 
 
 def _moved(row: list[Any]) -> Moved:

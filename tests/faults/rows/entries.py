@@ -8,7 +8,7 @@ from typing import Any
 
 from backyard.core.models import FailureKind
 from backyard.core.states import State
-from backyard.engine.message import compose
+from backyard.engine.message import compose, message_in
 from backyard.ledger.submission import Submission
 from faults.judge import Expected
 from faults.run import Run, scenario
@@ -17,7 +17,7 @@ from support.clean import counted, wait_until
 
 
 def _good(task_id: str) -> dict[str, Any]:
-    message: dict[str, Any] = json.loads(
+    message: dict[str, Any] = message_in(
         compose(task_id, "work", b"{}", queue="default", lane="normal", timelimit=(None, None))
     )
     return message

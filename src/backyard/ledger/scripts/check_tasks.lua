@@ -43,10 +43,8 @@ local function send(kind, id, record, message, failure)
     found(kind, id, record.state, true)
   elseif failure ~= '' then
     if repair then
-      redis.call('HSET', task_key(id), 'state', 'FAILURE', 'failure', failure)
       redis.call('ZREM', prefix .. 'due', id)
-      finish(id)
-      emit(kept, id, 'state', 'FAILURE', record.attempt, failure)
+      emit(kept, id, 'state', 'FAILURE', record.attempt, failure, finish(kept, id, 'FAILURE', nil, 'failure', failure))
     end
     found('messageless', id, record.state, true)
   else
@@ -148,7 +146,7 @@ for i = 4, #ARGV, 3 do
     local ends = redis.call('TTL', key) >= 0
     if final and not ends then
       if repair then
-        finish(id)
+        finish(kept, id, record.state)
         redis.call('HSET', key, 'finished', record.finished or now)
       end
       found('endless', id, record.state, true)

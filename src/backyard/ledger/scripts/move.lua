@@ -4,7 +4,7 @@
 -- Returns {'moved', state, attempt, cancel flag}, or {reason, state, attempt}: unknown, refused, stale, repeated
 local kept, id, leaves, to, speaker, final, event, data = unpack(ARGV, 1, 8)
 local key = task_key(id)
-local record = redis.call('HMGET', key, 'state', 'attempt', 'cancel')
+local record = final == '1' and read_end(id) or redis.call('HMGET', key, 'state', 'attempt', 'cancel')
 local state, attempt = record[1], record[2] or '0'
 if not state then return {'unknown', '', 0} end
 if speaker ~= attempt then count('stale') return {'stale', state, tonumber(attempt)} end
@@ -14,12 +14,13 @@ if not string.find(leaves, ',' .. state .. ',', 1, true) then
   count('refused')
   return {'refused', state, tonumber(attempt)}
 end
-redis.call('HSET', key, 'state', to, unpack(ARGV, 9))
--- The answer tells the attempt.
-if record[3] and to == 'PROGRESS' then see_cancel(kept, id, to, attempt) end
+local said
 if final == '1' then
-  redis.call('ZREM', prefix .. 'due', id)
-  finish(id)
+  said = finish(kept, id, to, record, unpack(ARGV, 9))
+else
+  redis.call('HSET', key, 'state', to, unpack(ARGV, 9))
+  -- The answer tells the attempt.
+  if record[3] and to == 'PROGRESS' then see_cancel(kept, id, to, attempt) end
 end
-emit(kept, id, event, to, attempt, data)
+emit(kept, id, event, to, attempt, data, said)
 return {'moved', to, tonumber(attempt), record[3] and 1 or 0}

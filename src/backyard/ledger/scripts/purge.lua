@@ -2,6 +2,12 @@
 -- ARGV: events_kept, queue, most at once. Returns the number discarded.
 local kept, queue, most = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local gone = 0
+
+local function revoke(id)
+  local attempt = redis.call('HGET', task_key(id), 'attempt') or '0'
+  emit(kept, id, 'state', 'REVOKED', attempt, '{"reason":"purged"}', finish(kept, id, 'REVOKED'))
+end
+
 for _, lane in ipairs(LANES) do
   local key = lane_key(queue, lane)
   local from = '-'
@@ -17,9 +23,7 @@ for _, lane in ipairs(LANES) do
     local id = entry[2][2]
     gone = gone + 1
     if id and id ~= '' and redis.call('HGET', task_key(id), 'entry') == lane .. '/' .. entry[1] then
-      redis.call('HSET', task_key(id), 'state', 'REVOKED')
-      finish(id)
-      emit(kept, id, 'state', 'REVOKED', redis.call('HGET', task_key(id), 'attempt') or '0', '{"reason":"purged"}')
+      revoke(id)
     end
     redis.call('XDEL', key, entry[1])
   end
@@ -27,9 +31,7 @@ for _, lane in ipairs(LANES) do
 end
 if gone >= most then return gone end
 for _, id in ipairs(redis.call('SRANDMEMBER', prefix .. 'parked_of:' .. queue, most - gone)) do
-  redis.call('HSET', task_key(id), 'state', 'REVOKED')
-  finish(id)
-  emit(kept, id, 'state', 'REVOKED', redis.call('HGET', task_key(id), 'attempt') or '0', '{"reason":"purged"}')
+  revoke(id)
   gone = gone + 1
 end
 return gone

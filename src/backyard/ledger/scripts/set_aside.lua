@@ -22,10 +22,8 @@ if #found == 1 then
     count('set_aside')
   end
   if waiting then
-    redis.call('HSET', task_key(id), 'state', 'FAILURE', 'failure', failure)
     leave_word(id)
-    finish(id)
-    emit(kept, id, 'state', 'FAILURE', record[2] or '0', failure)
+    emit(kept, id, 'state', 'FAILURE', record[2] or '0', failure, finish(kept, id, 'FAILURE', nil, 'failure', failure))
   end
 end
 drop_entry(key, entry)

@@ -44,10 +44,12 @@ if state == 'FAILURE' and final ~= '1' then
   redis.call('PERSIST', prefix .. 'log:' .. id)
   redis.call('HDEL', key, 'finished', 'failure')
 end
-redis.call('HSET', key, 'state', to, unpack(ARGV, 10))
+local said
 if final == '1' then
   redis.call('ZREM', prefix .. 'due', id)
-  finish(id)
+  said = finish(kept, id, to, nil, unpack(ARGV, 10))
+else
+  redis.call('HSET', key, 'state', to, unpack(ARGV, 10))
 end
-emit(kept, id, event, to, attempt, data)
+emit(kept, id, event, to, attempt, data, said)
 return {'moved', to}

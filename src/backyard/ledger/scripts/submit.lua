@@ -7,8 +7,9 @@
 --   once lifetime (s), unique ('' or '<until_start, until_done or window> <key>'), its window (ms),
 --   bound ('' or '<most tasks its queue may hold> <tasks that come with it in later calls>'),
 --   message, number of record fields that follow (names and values), those fields
--- Returns for each task: {outcome, id, state}, outcome one of created, exists, retried, conflict; or, where they do not fit
---   into their queue, for each {'full', id, seconds after which to try again, queue, most} and none is accepted
+-- Returns for each task: {outcome, id, state}, outcome one of created, exists, retried, conflict; one that was created says
+--   since when its record is there, and when it is due, if that is later. Where they do not fit into their queue, for each
+--   {'full', id, seconds after which to try again, queue, most}, and none is accepted
 local kept = ARGV[1]
 local at = 2
 local answers = {}
@@ -39,8 +40,9 @@ end
 
 -- The earlier task that is in the way of one that is to be unique, and its state.
 local function twin_of(unique)
+  if unique == '' then return end
   local mode, known = string.match(unique, '^(%S+) (.+)$')
-  local other = mode and redis.call('GET', prefix .. 'unique:' .. known)
+  local other = redis.call('GET', prefix .. 'unique:' .. known)
   if not other then return end
   local record = redis.call('HMGET', task_key(other), 'state', 'attempt')
   local state, over = record[1], record[1] == 'SUCCESS' or record[1] == 'FAILURE' or record[1] == 'REVOKED'
@@ -65,10 +67,10 @@ local function find_full()
   local wanted, limits, names = {}, {}, {}
   local at = 2
   while at <= #ARGV do
-    local most, more = string.match(ARGV[at + 11], '^(%d+) (%d+)$')
-    if most and ARGV[at + 4] == '' and not known_by(ARGV[at + 6], ARGV[at + 7]) and not twin_of(ARGV[at + 9])
+    local bound = ARGV[at + 11]
+    if bound ~= '' and ARGV[at + 4] == '' and not known_by(ARGV[at + 6], ARGV[at + 7]) and not twin_of(ARGV[at + 9])
       and redis.call('EXISTS', task_key(ARGV[at])) == 0 then
-      local queue = ARGV[at + 2]
+      local queue, most, more = ARGV[at + 2], string.match(bound, '^(%d+) (%d+)$')
       if not wanted[queue] then names[#names + 1] = queue end
       wanted[queue] = (wanted[queue] or tonumber(more)) + 1
       limits[queue] = tonumber(most)
@@ -80,6 +82,12 @@ local function find_full()
     for _, lane in ipairs(LANES) do held = held + ready_in(lane_key(queue, lane)) end
     if held + wanted[queue] > limits[queue] then return queue, limits[queue] end
   end
+end
+
+-- The task from inside which one was submitted, as its fields say, or as they said before.
+local function parent_in(fields, before)
+  for i = 1, #fields, 2 do if fields[i] == 'parent_id' then return fields[i + 1] end end
+  return before
 end
 
 local full, most = find_full()
@@ -106,9 +114,10 @@ while at <= #ARGV do
   local other, same = known_by(once, print)
   if other then answer = {same and 'exists' or 'conflict', other, redis.call('HGET', task_key(other), 'state') or ''} end
   local key = task_key(id)
-  local record = redis.call('HMGET', key, 'state', 'attempt', 'replaced', 'entry', 'queue', 'token')
+  local record = mode == 'once' and {redis.call('HGET', key, 'state')}
+    or redis.call('HMGET', key, 'state', 'attempt', 'replaced', 'entry', 'queue', 'token')
   local state, attempt = record[1], record[2] or '0'
-  local speaker = string.match(mode, '^again (%d+)$')
+  local speaker = mode ~= 'once' and string.match(mode, '^again (%d+)$')
   -- A task that put others in its place (replaced) waits for the last of them, which bears its id.
   local running = (state == 'STARTED' or state == 'PROGRESS') and (speaker == attempt or (not speaker and record[3]))
   if mode == 'plain' and not record[6] and (state == 'STARTED' or state == 'PROGRESS'
@@ -127,9 +136,7 @@ while at <= #ARGV do
     if twin then answer = {'exists', twin, standing} end
   end
   if not answer and running and redis.call('HEXISTS', key, 'cancel') == 1 then
-    redis.call('HSET', key, 'state', 'REVOKED')
-    finish(id)
-    emit(kept, id, 'state', 'REVOKED', attempt, '{"reason":"cancelled"}')
+    emit(kept, id, 'state', 'REVOKED', attempt, '{"reason":"cancelled"}', finish(kept, id, 'REVOKED'))
     answer = {'exists', id, 'REVOKED'}
   end
   if not answer and running then
@@ -155,30 +162,38 @@ while at <= #ARGV do
       forget_cancel(id)
     end
     local to = due and due > now and 'SCHEDULED' or 'PENDING'
-    redis.call('HSET', key, 'state', to, 'queue', queue, 'lane', lane, 'attempt', attempt, 'created', now,
-      unpack(ARGV, first, first + fields - 1))
+    local written = {'state', to, 'queue', queue, 'lane', lane, 'attempt', attempt, 'created', now,
+      unpack(ARGV, first, first + fields - 1)}
+    local function note(name, value)
+      written[#written + 1] = name
+      written[#written + 1] = value
+    end
     if expires then
-      redis.call('HSET', key, 'expires', expires)
+      note('expires', expires)
       -- The workers of a plain Celery app see to it themselves; nobody knows whether they have begun.
       if mode ~= 'plain' then redis.call('ZADD', prefix .. 'expiry', expires, id) end
-    end
-    adopt(id)
-    redis.call('ZADD', prefix .. 'tasks', now, id)
-    if to == 'SCHEDULED' then
-      redis.call('HSET', key, 'due', due, 'message', message)
-      redis.call('ZADD', prefix .. 'due', due, id)
-      emit(kept, id, 'state', to, attempt, '{"due":' .. due .. '}', true)
-    else
-      enqueue(queue, lane, id, message, '0')
-      emit(kept, id, 'state', to, attempt, 'null', true)
     end
     if unique ~= '' then
       local known = prefix .. 'unique:' .. string.match(unique, '^%S+ (.+)$')
       if window == '' then redis.call('SET', known, id) else redis.call('SET', known, id, 'PX', window) end
-      redis.call('HSET', key, 'unique', unique)
+      note('unique', unique)
     end
+    local data = 'null'
+    if to == 'SCHEDULED' then
+      note('due', due)
+      note('message', message)
+      redis.call('ZADD', prefix .. 'due', due, id)
+      data = '{"due":' .. due .. '}'
+    else
+      note('entry', append(queue, lane, id, message, '0'))
+    end
+    redis.call('HSET', key, unpack(written))
+    redis.call('ZADD', prefix .. 'tasks', now, id)
+    adopt(id, parent_in(written, over and redis.call('HGET', key, 'parent_id')))
+    -- Nobody can wait for what was not there before.
+    tell(kept, id, 'state', to, attempt, data, said_at_birth(id, written, over))
     if once ~= '' then redis.call('SET', prefix .. 'once:' .. once, id .. ' ' .. print, 'EX', once_life) end
-    answer = {'created', id, to}
+    answer = {'created', id, to, now, to == 'SCHEDULED' and due or ''}
   end
   answers[#answers + 1] = answer
 end

@@ -5,7 +5,7 @@ local consumer, most, lease = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local taken = {}
 redis.call('ZADD', prefix .. 'leases', now + lease, consumer)
 local paused = {}
-if redis.call('EXISTS', prefix .. 'paused') == 1 then
+if any_paused() then
   for i = 4, #ARGV do paused[i] = redis.call('HEXISTS', prefix .. 'paused', 'queue:' .. ARGV[i]) == 1 end
 end
 for _, lane in ipairs(LANES) do
