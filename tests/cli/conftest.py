@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import time
+import urllib.request
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from backyard.embedded.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -109,3 +113,78 @@ def gone() -> Callable[[int], None]:
         wait_until(lambda: ended(pid), f"the end of process {pid}")
 
     return wait
+
+
+@dataclass
+class Up:
+    """A running ``backyard up``."""
+
+    project: Project
+    process: subprocess.Popen[str]
+    api: str
+    lines: list[str]
+
+    def read_until(self, text: str) -> str:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line)
+            if text in line:
+                return line
+        raise AssertionError(f"never said {text!r}:\n{''.join(self.lines)}")
+
+    def end(self) -> int:
+        assert self.process.stdout is not None
+        self.lines.extend(self.process.stdout)
+        return self.process.wait()
+
+    def processes(self) -> dict[int, str]:
+        """Give all descendants, with their command lines."""
+        table = subprocess.run(["ps", "-axwwo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+        rows = [line.split(None, 2) for line in table.splitlines()]
+        found: dict[int, str] = {}
+        parents = {self.process.pid}
+        while parents:
+            children = {int(pid): args for pid, parent, args in rows if int(parent) in parents}
+            found |= children
+            parents = set(children)
+        return {pid: args for pid, args in found.items() if not args.startswith("ps -ax")}
+
+    def pid_of(self, words: str) -> int:
+        """Give the process id of a role: the oldest with these words in its command line."""
+        return min(pid for pid, args in self.processes().items() if words in args)
+
+    def call(self, path: str, body: Any = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.api + path, data, {"content-type": "application/json"})  # noqa: S310 - our own server
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - our own server
+            return json.loads(answer.read())
+
+    def result(self, name: str, **values: Any) -> Any:
+        """Run a task to its end over HTTP."""
+        task = self.call(f"/tasks/{name}", values)
+        done = self.call(f"/tasks/{task['task_id']}?wait=30")
+        assert done["state"] == "SUCCESS"
+        return done["result"]
+
+
+@pytest.fixture
+def up(project: Project) -> Iterator[Callable[..., Up]]:
+    """Run ``backyard up`` until it is ready."""
+    running: list[Up] = []
+
+    def start(*arguments: str, target: str = "shop:yard", wait: bool = True) -> Up:
+        port = free_port()
+        process = project.start(
+            "up", target, "--port", str(port), "--concurrency", "1", *arguments, stderr=subprocess.STDOUT
+        )
+        stack = Up(project, process, f"http://127.0.0.1:{port}", [])
+        running.append(stack)
+        if wait:
+            stack.read_until("Backyard is ready.")
+        return stack
+
+    yield start
+    for stack in running:
+        if stack.process.poll() is None:
+            stack.process.terminate()
+            stack.end()

@@ -50,34 +50,6 @@ def submit(project: Project, url: str, name: str, **values: Any) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "command",
-    [[], ["up"], ["api"], ["worker"], ["flower"], ["version"], ["check"], ["why"], ["doctor"]],
-)
-def test_help(project: Project, command: list[str]) -> None:
-    answer = project.run(*command, "--help")
-    assert answer.returncode == 0
-    assert answer.stdout.startswith(f"Usage: {' '.join(['backyard', *command])} ")
-
-
-def test_the_command_tree_alone_imports_nothing_heavy(project: Project) -> None:
-    # The package itself is left out: what `import backyard` costs is not the command line's to decide.
-    program = """
-import sys, types
-package = types.ModuleType("backyard")
-package.__path__ = sys.argv[1:]
-sys.modules["backyard"] = package
-import backyard.cli
-heavy = {"asyncio", "celery", "fastapi", "flower", "kombu", "pydantic", "redis", "uvicorn"}
-print(sorted(heavy & set(sys.modules)))
-"""
-    import backyard  # noqa: PLC0415
-
-    command = [sys.executable, "-c", program, *backyard.__path__]
-    answer = subprocess.run(command, capture_output=True, text=True, check=True, cwd=project.folder)
-    assert answer.stdout == "[]\n"
-
-
 def test_version(project: Project) -> None:
     answer = project.run("version")
     assert answer.stdout.splitlines()[0] == f"backyard {importlib.metadata.version('backyard')}"
@@ -139,6 +111,40 @@ def test_a_worker_takes_from_all_queues_and_stops_on_sigterm(project: Project, s
             break
     worker.send_signal(signal.SIGTERM)
     assert worker.wait() == 0
+
+
+def test_a_worker_is_as_large_as_the_cores_it_may_use_and_tells_flower_nothing_if_told_so(
+    project: Project, server: EmbeddedServer
+) -> None:
+    assert server.pid is not None
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})  # a child inherits it
+    try:
+        worker = project.start("worker", "shop:yard", "--no-events", stderr=subprocess.DEVNULL)
+    finally:
+        os.sched_setaffinity(0, cores)
+    assert worker.stdout is not None
+    banner = "".join(line for line, _ in zip(worker.stdout, range(20), strict=False))
+    assert ".> concurrency: 1 (prefork)" in banner
+    assert ".> task events: OFF" in banner
+
+
+def test_a_worker_that_breaks_down_does_not_end_well(project: Project, server: EmbeddedServer) -> None:
+    assert server.pid is not None
+    program = """
+from celery import bootsteps
+from shop import yard
+
+class Broken(bootsteps.StartStopStep):
+    def start(self, worker):
+        raise RuntimeError("broken")
+
+yard.celery.steps["worker"].add(Broken)
+"""
+    project.write("broken.py", program)
+    answer = project.run("worker", "broken:yard", "--pool", "solo")
+    assert answer.returncode == 1
+    assert "RuntimeError" in answer.stderr
 
 
 def test_a_wrong_queue_is_doubted_aloud(project: Project, server: EmbeddedServer) -> None:

@@ -57,6 +57,16 @@ def test_a_fastapi_app_with_a_yard() -> None:
     assert target.yard is target.app.state.backyard
 
 
+@pytest.mark.parametrize("to_serve", [True, False])
+def test_an_app_gets_the_routes_of_its_yard_where_it_is_to_be_served(folder: Path, *, to_serve: bool) -> None:
+    (folder / "mounted.py").write_text("from targets import *\napp = FastAPI()\nyard.mount(app, '/jobs')\n")
+    target = load_target("mounted:app", to_serve=to_serve)
+    assert target.app is not None
+    assert ("/jobs/health" in {getattr(route, "path", "") for route in target.app.routes}) is to_serve
+    # Links to artifacts need it everywhere.
+    assert target.yard.prefix == "/jobs"
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

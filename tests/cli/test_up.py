@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,84 +14,9 @@ from backyard.embedded.ports import free_port
 from backyard.embedded.server import EmbeddedServer, running_server_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from cli.conftest import Project
-
-
-@dataclass
-class Up:
-    """A running ``backyard up``."""
-
-    project: Project
-    process: subprocess.Popen[str]
-    api: str
-    lines: list[str]
-
-    def read_until(self, text: str) -> str:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.append(line)
-            if text in line:
-                return line
-        raise AssertionError(f"never said {text!r}:\n{''.join(self.lines)}")
-
-    def end(self) -> int:
-        assert self.process.stdout is not None
-        self.lines.extend(self.process.stdout)
-        return self.process.wait()
-
-    def processes(self) -> dict[int, str]:
-        """Give all descendants, with their command lines."""
-        table = subprocess.run(["ps", "-axwwo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
-        rows = [line.split(None, 2) for line in table.splitlines()]
-        found: dict[int, str] = {}
-        parents = {self.process.pid}
-        while parents:
-            children = {int(pid): args for pid, parent, args in rows if int(parent) in parents}
-            found |= children
-            parents = set(children)
-        return {pid: args for pid, args in found.items() if not args.startswith("ps -ax")}
-
-    def pid_of(self, words: str) -> int:
-        """Give the process id of a role: the oldest with these words in its command line."""
-        return min(pid for pid, args in self.processes().items() if words in args)
-
-    def call(self, path: str, body: Any = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.api + path, data, {"content-type": "application/json"})  # noqa: S310 - our own server
-        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - our own server
-            return json.loads(answer.read())
-
-    def result(self, name: str, **values: Any) -> Any:
-        """Run a task to its end over HTTP."""
-        task = self.call(f"/tasks/{name}", values)
-        done = self.call(f"/tasks/{task['task_id']}?wait=30")
-        assert done["state"] == "SUCCESS"
-        return done["result"]
-
-
-@pytest.fixture
-def up(project: Project) -> Iterator[Callable[..., Up]]:
-    """Run ``backyard up`` until it is ready."""
-    running: list[Up] = []
-
-    def start(*arguments: str, target: str = "shop:yard", wait: bool = True) -> Up:
-        port = free_port()
-        process = project.start(
-            "up", target, "--port", str(port), "--concurrency", "1", *arguments, stderr=subprocess.STDOUT
-        )
-        stack = Up(project, process, f"http://127.0.0.1:{port}", [])
-        running.append(stack)
-        if wait:
-            stack.read_until("Backyard is ready.")
-        return stack
-
-    yield start
-    for stack in running:
-        if stack.process.poll() is None:
-            stack.process.terminate()
-            stack.end()
+    from cli.conftest import Project, Up
 
 
 def answers(call: Callable[[], Any]) -> Any:
@@ -116,6 +38,10 @@ def test_one_command_runs_everything_and_stops_it(up: Callable[..., Up], gone: C
     roles = [role for role in ("api", "--name worker1", "--name worker2", "flower", "valkey-server", "reaper.py")
              if any(role in args for args in processes.values())]  # fmt: skip
     assert roles == ["api", "--name worker1", "--name worker2", "flower", "valkey-server", "reaper.py"]
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    stand_back = {pid for pid in processes if os.getpriority(os.PRIO_PROCESS, pid) > own}
+    watch = {pid for pid, args in processes.items() if "backyard keeper" in args or "backyard flower" in args}
+    assert stand_back == watch != set()
     stack.process.send_signal(signal.SIGINT)
     assert stack.end() == 0
     for pid in processes:

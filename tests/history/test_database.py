@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from backyard.core.errors import HistoryUnavailableError, SettingsError
+from backyard.history import migrations
 from backyard.history.database import History
-from backyard.history.migrate import is_current, migrate
+from backyard.history.migrate import is_current, migrate, newest_step
 from backyard.history.queries import task_of
 from backyard.history.tables import event_number, event_text, event_time, metadata
 
@@ -26,6 +30,25 @@ def test_steps_lead_to_the_tables_that_the_code_has(empty_history: History) -> N
     assert migrate(empty_history) == []
     with empty_history.reading() as connection:
         assert differences(connection) == []
+
+
+def test_the_newest_step_is_the_one_that_alembic_finds() -> None:
+    folder = Path(migrations.__file__).parent
+    assert newest_step() == ScriptDirectory(str(folder)).get_current_head()
+
+
+def test_a_history_that_is_up_to_date_needs_no_alembic(tmp_path: Path) -> None:
+    program = """
+import sys
+from pathlib import Path
+from backyard.history.database import History
+from backyard.history.migrate import migrate
+
+print(migrate(History.open(None, Path(sys.argv[1]), "yard")), "alembic" in sys.modules)
+"""
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    said = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    assert said == ["['0001'] True\n", "[] False\n"]
 
 
 def test_a_history_without_tables_says_what_to_do(empty_history: History) -> None:

@@ -21,10 +21,13 @@ from backyard.embedded import ready
 from backyard.engine.waiter import step_aside
 
 DEMO = "backyard.demo:app"
+#: The same without HTTP, for the roles that serve none.
+DEMO_YARD = "backyard.demo:yard"
 #: Errors that starting the same command again cannot cure.
 _LASTING = (DefinitionError, MissingLibraryError, PoolError, PortInUseError, SettingsError, TargetError)
 
 _target = click.argument("target", default=DEMO, metavar=f"[MODULE:ATTRIBUTE={DEMO}]")
+_yard = click.argument("target", default=DEMO_YARD, metavar=f"[MODULE:ATTRIBUTE={DEMO_YARD}]")
 _host = click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 _concurrency = click.option("--concurrency", type=click.IntRange(1), help="Tasks a worker runs at once.")
 _path = click.Path(path_type=Path, dir_okay=False)
@@ -92,7 +95,7 @@ def api(target: str, **options: Any) -> None:
 
 
 @commands.command()
-@_target
+@_yard
 @_concurrency
 @click.option("--pool", type=click.Choice(["prefork", "threads", "solo"]), default="prefork", show_default=True)
 @click.option("--queues", help="Queues to take from, with commas.  [default: all]")
@@ -113,7 +116,7 @@ def worker(target: str, **options: Any) -> None:
 
 
 @commands.command()
-@_target
+@_yard
 @click.option("--migrate", "with_migrate", is_flag=True, help="Bring the history up to date first.")
 def keeper(target: str, *, with_migrate: bool) -> None:
     """Run a keeper: it records the history, fires schedules and looks after what is due."""
@@ -123,7 +126,7 @@ def keeper(target: str, *, with_migrate: bool) -> None:
 
 
 @commands.command()
-@_target
+@_yard
 def migrate(target: str) -> None:
     """Bring the history's tables up to date."""
     from backyard.cli.keeper_role import run_migrate  # noqa: PLC0415
@@ -132,7 +135,7 @@ def migrate(target: str) -> None:
 
 
 @commands.command()
-@_target
+@_yard
 @_host
 @click.option("--port", "flower_port", type=_port_range, help="Port to listen on.  [default: 5555]")
 def flower(target: str, **options: Any) -> None:
@@ -144,7 +147,7 @@ def flower(target: str, **options: Any) -> None:
 
 
 @commands.command()
-@_target
+@_yard
 @click.option("--dry-run", is_flag=True, help="Only say what would be repaired.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(target: str, *, dry_run: bool, as_json: bool) -> None:
@@ -159,7 +162,7 @@ def check(target: str, *, dry_run: bool, as_json: bool) -> None:
 
 @commands.command()
 @click.argument("task_id")
-@click.argument("target", default=DEMO, metavar=f"[MODULE:ATTRIBUTE={DEMO}]")
+@_yard
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with the evidence.")
 def why(task_id: str, target: str, *, as_json: bool) -> None:
     """Say why a task is not running, or not finished, yet."""
@@ -169,7 +172,7 @@ def why(task_id: str, target: str, *, as_json: bool) -> None:
 
 
 @commands.command()
-@_target
+@_yard
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(target: str, *, as_json: bool) -> None:
     """Look for what is wrong with the deployment, and say what to do about it.
@@ -184,7 +187,7 @@ def doctor(target: str, *, as_json: bool) -> None:
 @commands.command()
 @click.argument("kind", type=click.Choice(["queue", "definition"]))
 @click.argument("name")
-@_target
+@_yard
 @click.option("--reason", default="", help="Why, for whoever finds it paused.")
 def pause(kind: str, name: str, target: str, reason: str) -> None:
     """Start nothing more of a queue or a definition; what runs goes on."""
@@ -196,7 +199,7 @@ def pause(kind: str, name: str, target: str, reason: str) -> None:
 @commands.command()
 @click.argument("kind", type=click.Choice(["queue", "definition"]))
 @click.argument("name")
-@_target
+@_yard
 def resume(kind: str, name: str, target: str) -> None:
     """Let a paused queue or definition go on."""
     from backyard.cli.pause_role import run_resume  # noqa: PLC0415
@@ -206,7 +209,7 @@ def resume(kind: str, name: str, target: str) -> None:
 
 @commands.command()
 @click.argument("workers", nargs=-1, metavar="[WORKER]...")
-@click.option("--target", default=DEMO, show_default=True, metavar="MODULE:ATTRIBUTE", help="The yard.")
+@click.option("--target", default=DEMO_YARD, show_default=True, metavar="MODULE:ATTRIBUTE", help="The yard.")
 @click.option("--stay", is_flag=True, help="They stay, idle, instead of ending.")
 @click.option("--timeout", type=click.FloatRange(0), help="Seconds to wait.  [default: as long as it takes]")
 def drain(workers: tuple[str, ...], target: str, *, stay: bool, timeout: float | None) -> None:
@@ -232,7 +235,7 @@ def alive(path: Path, max_age: float) -> None:
 
 
 @commands.command()
-@_target
+@_yard
 @click.option("--canaries", type=click.IntRange(1), default=200, show_default=True, help="Harmless tasks to submit.")
 @click.option("--queues", help="Queues to send them to, with commas.  [default: all that are read]")
 @click.option("--seconds", type=click.FloatRange(0), default=0.05, show_default=True, help="How long each one waits.")

@@ -49,7 +49,7 @@ def run_api(target: str, settings: Settings) -> None:
     """
     require_free(settings.host, settings.port, "--port or BACKYARD_PORT")
     os.environ["BACKYARD_REDIS_URL"] = server_url(settings)
-    loaded = load_target(target)
+    loaded = load_target(target, to_serve=True)
     app = loaded.app
     if app is None:
         from backyard.api import create_app  # noqa: PLC0415 - a user's own app does not need it

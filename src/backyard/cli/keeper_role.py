@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from backyard.cli.background import stand_back
 from backyard.cli.target import load_target
+from backyard.collector import settle
 from backyard.core.errors import HistoryUnavailableError
 from backyard.embedded import ready
 from backyard.embedded.server import server_url
@@ -57,6 +59,9 @@ def run_keeper(target: str, settings: Settings, *, with_migrate: bool) -> None:
         signal.signal(one, end)
     keeper = Keeper(yard.ledger, ())
     keeper.take(duties_of(yard, keeper.name, prepare))
+    settle()
+    # Recording an empty task costs about as much as running it; what has happened can wait on the stream.
+    stand_back(settings.background_nice)
     keeper.start()
     ready.notify()
     click.echo(f"{keeper.name} ready.")

@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from backyard.cli import DEMO, DEMO_YARD
 from backyard.embedded.parts import Part
 from backyard.embedded.ports import free_port, require_free
 from backyard.embedded.server import EmbeddedServer
@@ -66,6 +67,7 @@ def build_parts(target: str, settings: Settings, *, workers: int, flower: bool) 
         workers: Number of worker processes.
         flower: Whether Flower runs.
     """
+    yard = DEMO_YARD if target == DEMO else target
     events = "--events" if flower else "--no-events"  # they cost a third of a worker's throughput
     api = Part(
         "api",
@@ -78,11 +80,11 @@ def build_parts(target: str, settings: Settings, *, workers: int, flower: bool) 
     parts = [api]
     for number in range(1, workers + 1):
         grace = f"--stop-grace={min(settings.stop_grace, _WORKER_GRACE - _HANDING_BACK):g}"
-        command = _command("worker", target, "--name", f"worker{number}", events, grace)
+        command = _command("worker", yard, "--name", f"worker{number}", events, grace)
         parts.append(Part(f"worker{number}", command, grace=_WORKER_GRACE, stage=1, reload=True))
-    parts.append(Part("keeper", _command("keeper", target, "--migrate"), grace=_KEEPER_GRACE, stage=1, reload=True))
+    parts.append(Part("keeper", _command("keeper", yard, "--migrate"), grace=_KEEPER_GRACE, stage=1, reload=True))
     if flower:
-        parts.append(Part("flower", _command("flower", target), grace=_FLOWER_GRACE, stage=1))
+        parts.append(Part("flower", _command("flower", yard), grace=_FLOWER_GRACE, stage=1))
     return parts
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from backyard.collector import held
 from backyard.core.errors import BackyardError, TargetError
 
 if TYPE_CHECKING:
@@ -33,11 +34,12 @@ class Target:
     app: FastAPI | None
 
 
-def load_target(name: str) -> Target:
+def load_target(name: str, *, to_serve: bool = False) -> Target:
     """Import what a target names.
 
     Args:
         name: ``module:attribute``; the attribute is a Backyard, or a FastAPI app with a yard mounted.
+        to_serve: Whether this process will serve HTTP: without, an app that a yard is mounted in gets no routes of it.
 
     Raises:
         TargetError: There is no such thing; the message says what was found instead.
@@ -46,13 +48,15 @@ def load_target(name: str) -> Target:
     if not (colon and module_name and attribute) or "/" in module_name:
         hint = Path(module_name).name.removesuffix(".py") or "shop"
         raise TargetError(f"{name!r} is not of the form module:attribute. Write for example {hint}:app.")
-    module = _import(module_name, name)
-    found: Any = module
-    for word in attribute.split("."):
+    with held():
+        from backyard.app import serves_http  # noqa: PLC0415 - the command line alone does not need it
+
+        before = serves_http.set(to_serve)
         try:
-            found = getattr(found, word)
-        except AttributeError:
-            raise TargetError(_no_attribute(module, module_name, attribute)) from None
+            module = _import(module_name, name)
+            found = _attribute(module, module_name, attribute)
+        finally:
+            serves_http.reset(before)
     return _as_target(found, module, name)
 
 
@@ -85,13 +89,23 @@ def _import_failed(module_name: str, error: Exception) -> str:
     )
 
 
-def _as_target(found: Any, module: Any, name: str) -> Target:
-    from fastapi import FastAPI  # noqa: PLC0415 - the command line alone does not need it
+def _attribute(module: Any, module_name: str, attribute: str) -> Any:
+    found = module
+    for word in attribute.split("."):
+        try:
+            found = getattr(found, word)
+        except AttributeError:
+            raise TargetError(_no_attribute(module, module_name, attribute)) from None
+    return found
 
-    from backyard.app import Backyard  # noqa: PLC0415
+
+def _as_target(found: Any, module: Any, name: str) -> Target:
+    from backyard.app import Backyard  # noqa: PLC0415 - as above
 
     if isinstance(found, Backyard):
         return Target(found, None)
+    from fastapi import FastAPI  # noqa: PLC0415 - a worker and a keeper do without it
+
     if isinstance(found, FastAPI):
         yard = getattr(found.state, "backyard", None)
         if isinstance(yard, Backyard):

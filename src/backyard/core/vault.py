@@ -13,13 +13,12 @@ import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESSIV
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from typing import TYPE_CHECKING
 
 from backyard.core.secrets import SEALED
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 #: Bytes of a key of AES-256-SIV, which is two keys of AES-256.
 KEY_SIZE = 64
@@ -70,6 +69,8 @@ class Vault:
         Raises:
             ClosedError: No key opens it, or it was sealed for another place.
         """
+        from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - as in _derived
+
         found = SEALED.fullmatch(sealed)
         name, text = found.groups() if found else ("", "")
         for key in self._keys:
@@ -85,6 +86,11 @@ class Vault:
 
 def _derived(text: str) -> _Key:
     """Make a key of a long random text, and its name, which gives nothing away of it (HKDF, RFC 5869)."""
+    # Most yards have no keys, and the library takes 7 MB of each of their processes.
+    from cryptography.hazmat.primitives.ciphers.aead import AESSIV  # noqa: PLC0415
+    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF  # noqa: PLC0415
+
     secret = text.encode()
     name = HKDF(SHA256(), ID_SIZE, salt=None, info=b"backyard secrets: name of the key").derive(secret)
     key = HKDF(SHA256(), KEY_SIZE, salt=None, info=b"backyard secrets: AES-SIV").derive(secret)

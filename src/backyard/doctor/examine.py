@@ -17,8 +17,8 @@ from backyard.core.errors import LedgerUnavailableError, StorageUnavailableError
 from backyard.doctor import server_checks, yard_checks
 from backyard.doctor.facts import Facts
 from backyard.doctor.finding import Finding, Severity
+from backyard.ledger.away import shown
 from backyard.ledger.call import Call
-from backyard.ledger.ledger import shown
 
 T = TypeVar("T")
 

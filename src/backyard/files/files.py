@@ -8,6 +8,7 @@ import os
 import tempfile
 import uuid
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self, cast
 
@@ -15,19 +16,20 @@ from pydantic import ValidationError
 
 from backyard.core.errors import StorageUnavailableError, UnknownArtifactError
 from backyard.files import names
-from backyard.files.storage import PART, Storage, finish
+from backyard.files.finishing import finish
+from backyard.files.place import Place
 from backyard.files.stored import Draft, StoredFile
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+    from backyard.files.storage import Storage
     from backyard.settings import Settings
 
 Data = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
 """What can be saved: bytes, the path of a file, or a file open for reading bytes."""
 
 _BLOCK = 1024 * 1024
-_MOST_PARTS = 9_000
 _TRIES = 3
 
 
@@ -46,12 +48,18 @@ class Files:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._storage = Storage(url)
+        self._place = Place.read(url)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
         """Open what the settings name: ``files_url``, else the folder ``files`` of the data directory."""
         return cls(settings.files_url or str(settings.data_dir / "files"))
+
+    @cached_property
+    def _storage(self) -> Storage:
+        from backyard.files.storage import Storage  # noqa: PLC0415 - a process that touches no file loads no library
+
+        return Storage(self._place)
 
     def probe(self) -> None:
         """Write a few bytes, read them back and delete them: is this storage fit for use?"""
@@ -84,7 +92,7 @@ class Files:
         key, card = names.upload_key(draft.id, draft.name), names.upload_card(draft.id)
         # A storage that is silent shows it here, in seconds: the writer has to be patient with thin lines.
         await self._storage.load_async(card)
-        async with self._storage.writer_async(key, part=max(PART, limit // _MOST_PARTS)) as write:
+        async with self._storage.writer_async(key, limit=limit) as write:
             async for chunk in chunks:
                 draft.add(chunk)
                 await write(chunk)
@@ -280,7 +288,7 @@ class Files:
         return None if found is None else self._decode(found)
 
     def _local(self, stored: StoredFile) -> Path | None:
-        folder = self._storage.folder
+        folder = self._place.folder
         return folder / names.upload_key(stored.id, stored.name) if folder else None
 
     def _open_local(self, path: Path, file_id: str) -> BinaryIO:

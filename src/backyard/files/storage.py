@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import sys
@@ -10,21 +9,25 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.store import LocalStore, S3Store
 
-from backyard.core.errors import SettingsError, StorageUnavailableError
+from backyard.core.errors import StorageUnavailableError
 from backyard.files.failures import explained
+from backyard.files.finishing import finish
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from obstore.store import ClientConfig, RetryConfig
 
+    from backyard.files.place import Place
+
 PART = 8 * 1024 * 1024
 """Bytes sent at once. S3 takes 5 MiB or more a part and 10,000 parts a file."""
+
+_MOST_PARTS = 9_000
 
 CHUNK = 256 * 1024
 """Bytes read at once, at least."""
@@ -44,34 +47,17 @@ Store = LocalStore | S3Store
 
 # The library runs threads that do not survive a fork: a child that inherits them would wait for ever.
 _process_in_use: int | None = None
-# Cleaning up goes on when its request is cancelled; the loop itself keeps only weak references.
-_cleaning: set[asyncio.Task[Any]] = set()
 
 
 class Storage:
     """One place for objects. Opened at first use, once a process, so that it may be made before a fork.
 
     Args:
-        url: A folder, ``file://`` or ``s3://bucket/prefix``.
-
-    Raises:
-        SettingsError: The URL is of no kind that can be used.
+        place: The folder or bucket.
     """
 
-    def __init__(self, url: str) -> None:
-        self.place = url
-        self.folder: Path | None = None
-        parts = urlsplit(url)
-        if parts.scheme == "s3":
-            if not parts.hostname or parts.username or parts.query or parts.fragment:
-                raise _unusable("s3:// and the rest of the URL must be s3://bucket or s3://bucket/prefix")
-        elif parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path.startswith("/"):
-            self.folder = Path(unquote(parts.path))
-        elif "://" in url or not url:
-            raise _unusable(f"{parts.scheme or 'an empty value'} is not supported")
-        else:
-            # Made absolute now: a later change of the working directory must not move the files.
-            self.folder = Path(url).expanduser().absolute()
+    def __init__(self, place: Place) -> None:
+        self._place = place
         self._opened: dict[bool, Store] = {}
 
     def _store(self, *, patient: bool = False) -> Store:
@@ -84,9 +70,9 @@ class Storage:
             )
         _process_in_use = process
         if patient not in self._opened:
-            with explained(self.place):
+            with explained(self._place.url):
                 self._opened[patient] = (
-                    self._open_folder(self.folder) if self.folder else self._open_bucket(patient=patient)
+                    self._open_folder(self._place.folder) if self._place.folder else self._open_bucket(patient=patient)
                 )
         return self._opened[patient]
 
@@ -96,39 +82,38 @@ class Storage:
         return LocalStore(folder, automatic_cleanup=True)
 
     def _open_bucket(self, *, patient: bool) -> S3Store:
-        parts = urlsplit(self.place)
         endpoints = (os.environ.get(name, "") for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"))
         client: ClientConfig = {
             **(_PATIENT_CLIENT if patient else _CLIENT),
             # Only an address that says http:// itself is spoken to without TLS.
             "allow_http": any(endpoint.startswith("http://") for endpoint in endpoints),
         }
-        prefix = parts.path.strip("/") or None
-        return S3Store(parts.netloc, prefix=prefix, client_options=client, retry_config=_RETRIES)
+        bucket, prefix = self._place.bucket, self._place.prefix or None
+        return S3Store(bucket, prefix=prefix, client_options=client, retry_config=_RETRIES)
 
     # One object, whole: descriptions.
 
     def load(self, key: str) -> bytes | None:
         """Read a small object; None if there is none."""
-        with contextlib.suppress(FileNotFoundError), explained(self.place, may_miss=True):
+        with contextlib.suppress(FileNotFoundError), explained(self._place.url, may_miss=True):
             return bytes(obstore.get(self._store(), key).bytes())
         return None
 
     async def load_async(self, key: str) -> bytes | None:
         """Read a small object; None if there is none."""
-        with contextlib.suppress(FileNotFoundError), explained(self.place, may_miss=True):
+        with contextlib.suppress(FileNotFoundError), explained(self._place.url, may_miss=True):
             result = await obstore.get_async(self._store(), key)
             return bytes(await result.bytes_async())
         return None
 
     def put(self, key: str, data: bytes) -> None:
         """Write a small object; a reader sees the old or the new one."""
-        with explained(self.place):
+        with explained(self._place.url):
             obstore.put(self._store(), key, data)
 
     async def put_async(self, key: str, data: bytes) -> None:
         """Write a small object; a reader sees the old or the new one."""
-        with explained(self.place):
+        with explained(self._place.url):
             await obstore.put_async(self._store(), key, data)
 
     # One object, in pieces: contents. Nothing is there until the block has ended well.
@@ -136,16 +121,16 @@ class Storage:
     @contextmanager
     def writer(self, key: str) -> Iterator[Callable[[bytes | memoryview], object]]:
         """Give a function that writes the next bytes of an object; an error inside leaves nothing behind."""
-        with explained(self.place):
+        with explained(self._place.url):
             opened = obstore.open_writer(self._store(patient=True), key, buffer_size=PART, max_concurrency=3)
 
         def write(data: bytes | memoryview) -> None:
-            with explained(self.place):
+            with explained(self._place.url):
                 opened.write(data)
 
         try:
             yield write
-            with explained(self.place):
+            with explained(self._place.url):
                 opened.close()
         except BaseException:
             with contextlib.suppress(Exception):
@@ -155,14 +140,20 @@ class Storage:
 
     @asynccontextmanager
     async def writer_async(
-        self, key: str, part: int = PART
+        self, key: str, limit: int
     ) -> AsyncIterator[Callable[[bytes | memoryview], Awaitable[None]]]:
-        """Give a function that writes the next bytes of an object; an error inside leaves nothing behind."""
-        with explained(self.place):
+        """Give a function that writes the next bytes of an object; an error inside leaves nothing behind.
+
+        Args:
+            key: The object.
+            limit: Most bytes that will be written.
+        """
+        part = max(PART, limit // _MOST_PARTS)
+        with explained(self._place.url):
             opened = obstore.open_writer_async(self._store(patient=True), key, buffer_size=part, max_concurrency=3)
 
         async def write(data: bytes | memoryview) -> None:
-            with explained(self.place):
+            with explained(self._place.url):
                 await opened.write(data)
 
         async def abandon(*failure: Any) -> None:
@@ -172,7 +163,7 @@ class Storage:
 
         try:
             yield write
-            with explained(self.place):
+            with explained(self._place.url):
                 await opened.close()
         except BaseException:
             await finish(abandon(*sys.exc_info()))
@@ -185,7 +176,7 @@ class Storage:
             FileNotFoundError: There is no such object.
             StorageUnavailableError: The storage failed.
         """
-        with explained(self.place, may_miss=True):
+        with explained(self._place.url, may_miss=True):
             pieces = iter(obstore.get(self._store(), key).stream(min_chunk_size=CHUNK))
             for piece in pieces:
                 yield memoryview(piece)
@@ -202,11 +193,11 @@ class Storage:
             FileNotFoundError: There is no such object.
             StorageUnavailableError: The storage failed.
         """
-        with explained(self.place, may_miss=True):
+        with explained(self._place.url, may_miss=True):
             result = await obstore.get_async(self._store(), key, options={"range": (start, end)})
 
         async def pieces() -> AsyncIterator[bytes]:
-            with explained(self.place):
+            with explained(self._place.url):
                 async for piece in result.stream(min_chunk_size=CHUNK):
                     yield bytes(piece)
 
@@ -214,45 +205,30 @@ class Storage:
 
     async def list_async(self, folder: str) -> list[str]:
         """List the keys right below a folder."""
-        with explained(self.place):
+        with explained(self._place.url):
             found = await obstore.list_with_delimiter_async(self._store(), folder)
             return [entry["path"] for entry in found["objects"]]
 
     def delete(self, *keys: str) -> None:
         """Delete objects that may be gone already."""
         for key in keys:
-            with contextlib.suppress(FileNotFoundError), explained(self.place, may_miss=True):
+            with contextlib.suppress(FileNotFoundError), explained(self._place.url, may_miss=True):
                 obstore.delete(self._store(), key)
 
     async def delete_async(self, *keys: str) -> None:
         """Delete objects that may be gone already."""
         for key in keys:
-            with contextlib.suppress(FileNotFoundError), explained(self.place, may_miss=True):
+            with contextlib.suppress(FileNotFoundError), explained(self._place.url, may_miss=True):
                 await obstore.delete_async(self._store(), key)
 
     async def delete_folder_async(self, folder: str) -> None:
         """Delete everything below a folder."""
-        with explained(self.place):
+        with explained(self._place.url):
             async for entries in obstore.list(self._store(), folder):
                 await self.delete_async(*(entry["path"] for entry in entries))
 
     def _remove_empty(self, key: str) -> None:
         # The library clears away the folders of what it deletes, but not of what never came to be.
-        if self.folder:
+        if self._place.folder:
             with contextlib.suppress(OSError):
-                (self.folder / key).parent.rmdir()
-
-
-async def finish(cleaning: Any) -> None:
-    """Run a coroutine to its end even if the caller is cancelled meanwhile."""
-    task = asyncio.ensure_future(cleaning)
-    _cleaning.add(task)
-    task.add_done_callback(_cleaning.discard)
-    await asyncio.shield(task)
-
-
-def _unusable(what: str) -> SettingsError:
-    return SettingsError(
-        f"BACKYARD_FILES_URL cannot work: {what}. Give a folder, file:///folder or s3://bucket/prefix; "
-        "credentials come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
-    )
+                (self._place.folder / key).parent.rmdir()

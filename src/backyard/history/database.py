@@ -8,15 +8,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from backyard.core.errors import HistoryUnavailableError, SettingsError
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
 
 #: Seconds to wait for a connection, and for another writer of SQLite.
 PATIENCE = 5.0
@@ -148,7 +150,7 @@ class History:
         """
         if not rows:
             return
-        statement = (sqlite if self.is_sqlite else postgresql).insert(table)
+        statement = insert_into(connection, table)
         keys = [column.name for column in table.primary_key]
         changes = {name: statement.excluded[name] for name in rows[0] if name not in keys}
         if changes:
@@ -184,6 +186,17 @@ class History:
         if re.search(r"interrupted|statement timeout", reason):
             return HistoryUnavailableError("The question would take the history too long. Narrow the filter.")
         return HistoryUnavailableError(f"The history at {self} cannot be used now: {reason}. Mend it, and repeat.")
+
+
+def insert_into(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """Return an insert that knows ``ON CONFLICT``, in the words of its database; those of the other one stay unread."""
+    if connection.dialect.name == "sqlite":
+        from sqlalchemy.dialects import sqlite  # noqa: PLC0415
+
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # noqa: PLC0415
+
+    return postgresql.insert(table)
 
 
 def _read_url(text: str) -> URL:

@@ -11,12 +11,11 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Table, insert, select, tuple_, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from backyard.core.errors import UnknownDeliveryError
 from backyard.core.models import TaskView
 from backyard.core.webhooks import DeliveryState, DeliveryView
-from backyard.history.database import History
+from backyard.history.database import History, insert_into
 from backyard.history.tables import deliveries, event_time, webhooks
 from backyard.history.views import moment, views_of
 
@@ -154,8 +153,7 @@ def _iso(at: int) -> str:
 def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
     """Insert the rows that are not there yet."""
     if rows:
-        dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-        connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
+        connection.execute(insert_into(connection, table).on_conflict_do_nothing(), rows)
 
 
 def enqueue_test(history: History, webhook_id: str, url: str, at: int) -> DeliveryView:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Final
 
 import httpx2
 
 from backyard.core.webhooks import check_public, checked_url
+from backyard.keeper.answer import Answer, PostError
 
 #: Seconds from looking up the name to the end of the answer, all told.
 TIMEOUT = 10.0
@@ -19,23 +19,6 @@ TIMEOUT = 10.0
 READ = 1_024
 #: Addresses of a name that are tried.
 TRIED: Final = 3
-
-
-class PostError(Exception):
-    """A message that had no answer; the text says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a receiver answered.
-
-    Args:
-        status: The HTTP status.
-        text: How the body begins.
-    """
-
-    status: int
-    text: str
 
 
 class Poster:

@@ -9,14 +9,17 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from backyard.core.errors import SettingsError
 from backyard.core.vault import ClosedError, Vault
 from backyard.core.webhooks import PREFIX, place_of, signed_headers, wait_after
 from backyard.history.database import History
 from backyard.history.deliveries import Due, Outcome, claim, settle
-from backyard.keeper.post import Answer, Poster, PostError
+from backyard.keeper.answer import Answer, PostError
+
+if TYPE_CHECKING:
+    from backyard.keeper.post import Poster
 
 logger = logging.getLogger("backyard.keeper")
 
@@ -150,6 +153,8 @@ class Deliver:
 
     async def _send(self, due: Due) -> Answer:
         if self._poster is None:
+            from backyard.keeper.post import Poster  # noqa: PLC0415 - most keepers never send anything
+
             self._poster = Poster(private=self._sender.private)
         body = due.body.encode()
         headers = signed_headers(self._sender.secret_for(due), due.delivery_id, int(self._clock()), body)
