@@ -7,6 +7,7 @@ import difflib
 import re
 import weakref
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextvars import ContextVar
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
 
@@ -16,7 +17,6 @@ from backyard.context import Context
 from backyard.core.definition import Definition, define
 from backyard.core.errors import (
     DefinitionError,
-    IdempotencyConflictError,
     LedgerUnavailableError,
     UnknownDefinitionError,
 )
@@ -39,7 +39,7 @@ from backyard.ledger.task_calls import Deaths
 from backyard.pauses import Pauses
 from backyard.schedules import Schedules
 from backyard.settings import Settings, load_settings
-from backyard.submit import BETWEEN, Batch, Options, submission
+from backyard.submit import Batch, Options, agreed, in_turns, submission
 from backyard.typed import Decorator, TypedTask
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 DEFAULT_URL = "redis://127.0.0.1:6379/0"
+#: Whether the program that is imported now will serve HTTP; the roles that do not say so, and save 25 MB of routes.
+serves_http = ContextVar("serves_http", default=True)
 
 
 class Backyard(Pauses, Schedules):
@@ -109,15 +111,9 @@ class Backyard(Pauses, Schedules):
         deaths = Deaths(self.settings.loss_limit, self.settings.crash_limit)
         known = self.settings
         services = Services(
-            self.ledger,
-            self.files,
-            lambda: self.prefix,
-            deaths,
-            known.cancel_grace,
-            known.max_running,
-            known.task_log_level,
-            known.task_log_max,
-        )
+            self.ledger, self.files, lambda: self.prefix, deaths, known.cancel_grace, known.max_running,
+            known.task_log_level, known.task_log_max,
+        )  # fmt: skip
         return make_celery(self.name, self.url, self.settings, services)
 
     @cached_property
@@ -266,12 +262,17 @@ class Backyard(Pauses, Schedules):
             IdempotencyConflictError: The key was used for another input.
             LedgerUnavailableError: The server is away; its ``task_id`` makes repeating the submit safe.
         """
+        _, accepted = await self.accept(definition, payload, options)
+        return self._handle(definition, accepted)
+
+    async def accept(self, definition: Definition, payload: bytes, options: Options) -> tuple[Submission, Accepted]:
+        """Submit a checked input, and return what was sent, with the ledger's answer; as :meth:`submit` else."""
         ready = submission(definition, payload, options, self.settings)
         try:
             (accepted,) = await self.ledger.asubmit([ready])
         except LedgerUnavailableError as error:
             raise LedgerUnavailableError(error.message, ready.task_id) from error
-        return self._handle(definition, ready, accepted)
+        return ready, agreed(ready, accepted)
 
     def submit_sync(self, definition: Definition, payload: bytes, options: Options) -> TaskHandle[Any]:
         """Submit a checked input outside of an event loop; arguments and errors as for :meth:`submit`."""
@@ -280,7 +281,7 @@ class Backyard(Pauses, Schedules):
             (accepted,) = self.ledger.submit([ready])
         except LedgerUnavailableError as error:
             raise LedgerUnavailableError(error.message, ready.task_id) from error
-        return self._handle(definition, ready, accepted)
+        return self._handle(definition, agreed(ready, accepted))
 
     async def submit_many(
         self, definition: Definition, payloads: Sequence[bytes], options: Options, task_ids: Sequence[str] = ()
@@ -299,10 +300,12 @@ class Backyard(Pauses, Schedules):
         """
         batch = Batch.of(definition, payloads, options, task_ids)
         handles: list[TaskHandle[Any]] = []
+
+        def take(ready: list[Submission], accepted: list[Accepted]) -> None:
+            handles.extend(self._handle(definition, agreed(*pair)) for pair in zip(ready, accepted, strict=True))
+
         try:
-            for ready in batch.parts(self.settings):
-                accepted = await self.ledger.asubmit(ready)
-                handles += [self._handle(definition, *pair) for pair in zip(ready, accepted, strict=True)]
+            await in_turns(batch.parts(self.settings), self.ledger.asubmit, take)
         except LedgerUnavailableError as error:
             sure = f"{error.message} Of {len(payloads)} tasks, {len(handles)} were accepted for certain."
             raise LedgerUnavailableError(sure, task_ids=list(batch.task_ids)) from error
@@ -355,12 +358,7 @@ class Backyard(Pauses, Schedules):
         facts = self.ledger.run(self.ledger.calls.why(task_id))
         return explain_task(task_id, facts, self.ledger.run(self.ledger.calls.workers()), self.definitions)
 
-    def _handle(self, definition: Definition, ready: Submission, accepted: Accepted) -> TaskHandle[Any]:
-        if accepted.outcome == "conflict":
-            key = ready.once.partition(BETWEEN)[0]
-            raise IdempotencyConflictError(
-                f"The Idempotency-Key '{key}' made task {accepted.task_id} of another input. Use a new key."
-            )
+    def _handle(self, definition: Definition, accepted: Accepted) -> TaskHandle[Any]:
         created = accepted.outcome == "created"
         return TaskHandle(accepted.task_id, definition, self.ledger, lambda: self.feed, created=created)
 
@@ -369,10 +367,15 @@ class Backyard(Pauses, Schedules):
     def mount(self, app: FastAPI, prefix: str = "") -> None:
         """Put the yard's routes into a FastAPI app, and its start and stop into the app's lifespan.
 
+        The roles that serve no HTTP, such as ``backyard worker``, only take note of the prefix.
+
         Args:
             app: Your app.
             prefix: Path that all routes begin with, such as ``/jobs``.
         """
+        if not serves_http.get():
+            self.prefix, app.state.backyard = prefix, self  # all that is asked of an app there
+            return
         from backyard.api import mount  # noqa: PLC0415 - the door stands above; a program without HTTP never opens it
 
         mount(self, app, prefix)

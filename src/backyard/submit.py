@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from uuid_utils import uuid7
 
 from backyard.core.definition import Definition
-from backyard.core.errors import InvalidInputError
+from backyard.core.errors import IdempotencyConflictError, InvalidInputError
 from backyard.core.models import Lane
 from backyard.core.policy import NAME, Policy
 from backyard.engine.current import lineage
@@ -21,14 +23,18 @@ from backyard.engine.message import compose
 from backyard.engine.task import GRACE
 from backyard.ledger.call import Word
 from backyard.ledger.keys import PRIORITY
-from backyard.ledger.submission import Submission
+from backyard.ledger.line import BATCH
+from backyard.ledger.submission import Accepted, Submission
 from backyard.settings import Settings
+
+T = TypeVar("T")
+A = TypeVar("A")
 
 #: Stands between the key of a batch and the number of a task. No key of a single submit is like it, for a header
 #: cannot hold it.
 BETWEEN = "\0"
-#: Tasks that an event loop composes and sends without a pause: about 10 ms.
-TOGETHER = 100
+#: Tasks that an event loop composes without a pause: some milliseconds, as the server takes to accept them.
+TOGETHER = BATCH
 LONGEST_DELAY = 10 * 365 * 86_400
 MOST_TAGS = 20
 LONGEST_TAG = 100
@@ -116,7 +122,14 @@ class Options:
 
 
 def submission(
-    definition: Definition, payload: bytes, options: Options, settings: Settings, more: int | None = 0
+    definition: Definition,
+    payload: bytes,
+    options: Options,
+    settings: Settings,
+    more: int | None = 0,
+    *,
+    task_id: str | None = None,
+    once: tuple[str, str] | None = None,
 ) -> Submission:
     """Build what the ledger accepts.
 
@@ -126,21 +139,16 @@ def submission(
         options: What this submit says beside it.
         settings: The yard's settings.
         more: Tasks that come with it in later calls; None where there was an earlier one, which has found room for all.
+        task_id: Its id, instead of the options'.
+        once: What repeating it is known by, and must agree with, instead of the options' Idempotency-Key and its input.
     """
     policy = definition.policy
-    task_id = options.task_id or str(uuid7())
+    task_id = task_id or options.task_id or str(uuid7())
+    if once is None and options.idempotency_key is not None:
+        once = options.idempotency_key, _fingerprint(definition.name.encode(), payload)
     queue = options.queue or policy.queue
     lane = options.priority or policy.priority
     family = lineage(task_id)
-    fields: dict[str, Word] = {"input": payload, **family}
-    if options.tags:
-        fields["tags"] = json.dumps(options.tags)
-    if options.rerun_of:
-        fields["rerun_of"] = options.rerun_of
-    if options.schedule:
-        fields["schedule"] = options.schedule
-    if (webhook := _webhook(options, policy, settings)) is not None:
-        fields["webhook"] = webhook
     limits = (None, None) if policy.timeout is None else (policy.timeout + GRACE, policy.timeout)
     expires = options.expires or policy.expires
     return Submission(
@@ -152,16 +160,49 @@ def submission(
         lifetime=policy.result_expires or settings.result_expires,
         due=_due(options),
         expires=f">{int(expires * 1000)}" if expires else "",
-        once=options.idempotency_key or "",
-        fingerprint=hashlib.sha256(definition.name.encode() + b"\0" + payload).hexdigest()[:32],
+        once=once[0] if once else "",
+        fingerprint=once[1] if once else "",
         once_lifetime=settings.idempotency_expires,
         unique=definition.unique(definition.parse(payload), payload) if policy.unique else "",
         window=definition.unique_window,
         # What a task submits is never refused: it could not go on.
         most=None if family or more is None else settings.most_queued(queue),
         more=more or 0,
-        fields=fields,
+        fields={"input": payload, **family, **_fields(options, policy, settings)},
     )
+
+
+def _fields(options: Options, policy: Policy, settings: Settings) -> dict[str, Word]:
+    """Return what the record holds of the options."""
+    fields: dict[str, Word] = {}
+    if options.tags:
+        fields["tags"] = json.dumps(options.tags)
+    if options.rerun_of:
+        fields["rerun_of"] = options.rerun_of
+    if options.schedule:
+        fields["schedule"] = options.schedule
+    if (webhook := _webhook(options, policy, settings)) is not None:
+        fields["webhook"] = webhook
+    return fields
+
+
+def agreed(ready: Submission, accepted: Accepted) -> Accepted:
+    """Return the answer to a submission, unless its Idempotency-Key was used for something else.
+
+    Raises:
+        IdempotencyConflictError: It was.
+    """
+    if accepted.outcome == "conflict":
+        key = ready.once.partition(BETWEEN)[0]
+        raise IdempotencyConflictError(
+            f"The Idempotency-Key '{key}' made task {accepted.task_id} of another input. Use a new key."
+        )
+    return accepted
+
+
+def _fingerprint(*parts: bytes) -> str:
+    """Return what a second use of an Idempotency-Key must agree with."""
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
 
 
 def _webhook(options: Options, policy: Policy, settings: Settings) -> str | None:
@@ -225,22 +266,44 @@ class Batch:
             settings: The yard's settings.
         """
         key, print_ = self.options.idempotency_key, ""
-        first = TOGETHER
         if key is not None:
-            first = 1
             lengths = ",".join(str(len(payload)) for payload in self.payloads).encode()
-            digest = hashlib.sha256(b"\0".join((self.definition.name.encode(), lengths, *self.payloads)))
-            print_ = digest.hexdigest()[:32]
-        start, end = 0, first
+            print_ = _fingerprint(self.definition.name.encode(), lengths, *self.payloads)
+        start, end = 0, TOGETHER if key is None else 1
         while start < len(self.payloads):
             # All or nothing: the first part finds room for all.
             more = None if start else max(len(self.payloads) - end, 0)
-            yield [self._one(number, settings, more, print_) for number in range(start, min(end, len(self.payloads)))]
+            yield [
+                submission(
+                    self.definition, self.payloads[number], self.options, settings, more, task_id=self.task_ids[number],
+                    once=None if key is None else (f"{key}{BETWEEN}{number}", print_),
+                )
+                for number in range(start, min(end, len(self.payloads)))
+            ]  # fmt: skip
             start, end = end, end + TOGETHER
 
-    def _one(self, number: int, settings: Settings, more: int | None, print_: str) -> Submission:
-        options = replace(self.options, task_id=self.task_ids[number], idempotency_key=None)
-        one = submission(self.definition, self.payloads[number], options, settings, more)
-        if not print_:
-            return one
-        return replace(one, once=f"{self.options.idempotency_key}{BETWEEN}{number}", fingerprint=print_)
+
+async def in_turns(
+    parts: Iterable[T], send: Callable[[T], Coroutine[Any, Any, A]], take: Callable[[T, A], None]
+) -> None:
+    """Send parts in their order, and make each one ready while the one before is under way; the first goes alone.
+
+    Args:
+        parts: What is to be sent.
+        send: Sends a part; when it fails, nothing more is sent.
+        take: Gets each part with the answer to it.
+    """
+    under_way: deque[tuple[T, asyncio.Task[A]]] = deque()
+    try:
+        for number, part in enumerate(parts):
+            under_way.append((part, asyncio.create_task(send(part))))
+            while len(under_way) > min(number, 1):
+                first, answer = under_way.popleft()
+                take(first, await answer)
+            await asyncio.sleep(0)
+        for last, answer in under_way:
+            take(last, await answer)
+    finally:
+        for _, answer in under_way:
+            answer.cancel()
+        await asyncio.gather(*(answer for _, answer in under_way), return_exceptions=True)

@@ -53,6 +53,11 @@ def lose_answer(yard: Backyard, monkeypatch: pytest.MonkeyPatch, number: int) ->
     monkeypatch.setattr(yard.ledger, "asubmit", asubmit)
 
 
+def more_or_less(sent: int, number: int) -> tuple[int, int]:
+    """Return how many may have been made: the part behind one that is under way may be under way as well."""
+    return sent, min(sent + TOGETHER, len(INPUTS)) if number else sent
+
+
 def test_many_are_made_in_their_order(new_yard: Backyard, add: Any) -> None:
     handles = run(new_yard, add)
     assert len({handle.task_id for handle in handles}) == made(new_yard) == len(INPUTS)
@@ -69,10 +74,11 @@ def test_the_error_has_the_ids_that_make_repeating_safe(
     lose_answer(new_yard, monkeypatch, number)
     with pytest.raises(LedgerUnavailableError, match=f"{number * TOGETHER} were accepted for certain") as caught:
         run(new_yard, add)
-    assert made(new_yard) == (number + 1) * TOGETHER
+    partly = made(new_yard)
+    assert partly in more_or_less((number + 1) * TOGETHER, number)
     handles = run(new_yard, add, task_ids=caught.value.task_ids)
     assert [handle.task_id for handle in handles] == caught.value.task_ids
-    assert [handle.created for handle in handles].count(False) == (number + 1) * TOGETHER
+    assert [handle.created for handle in handles].count(False) == partly
     assert made(new_yard) == len(INPUTS)
     new_yard.ledger.close()
 
@@ -84,7 +90,7 @@ def test_a_key_makes_repeating_safe(new_yard: Backyard, add: Any, monkeypatch: p
     with pytest.raises(LedgerUnavailableError):
         run(new_yard, keyed)
     partly = made(new_yard)
-    assert partly == 1 + number * TOGETHER
+    assert partly in more_or_less(1 + number * TOGETHER, number)
     handles = run(new_yard, keyed)
     assert [handle.created for handle in handles].count(False) == partly
     assert len({handle.task_id for handle in handles}) == made(new_yard) == len(INPUTS)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import cache
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute, APIWebSocketRoute
@@ -27,6 +25,7 @@ from backyard.api.operations import operations_router
 from backyard.api.problems import ProblemRoute, documented, problem_of
 from backyard.api.queues import queues_router
 from backyard.api.schedules import schedules_router
+from backyard.api.shortcuts import ShortRoute
 from backyard.api.stats import stats_router
 from backyard.api.submits import submits_router
 from backyard.api.tasks import tasks_router
@@ -34,6 +33,7 @@ from backyard.api.timeline import timeline_router
 from backyard.api.webhooks import webhooks_router
 from backyard.api.why import why_router
 from backyard.api.workers import workers_router
+from backyard.collector import settle
 from backyard.core.errors import DefinitionError
 
 if TYPE_CHECKING:
@@ -90,23 +90,13 @@ def _close_with(app: FastAPI, yard: Backyard) -> None:
     @asynccontextmanager
     async def lifespan(inner: FastAPI) -> AsyncIterator[Any]:
         async with theirs(inner) as state:
-            _freeze()
+            settle()
             try:
                 yield state
             finally:
                 await yard.close()
 
     app.router.lifespan_context = lifespan
-
-
-@cache
-def _freeze() -> None:
-    """Keep the collector from going through what is there now again and again: it held the event loop for 26 to 90 ms.
-
-    Once a process, so that programs which start many apps, as tests do, do not keep them all.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 def _add(app: FastAPI, part: APIRouter, prefix: str) -> None:
@@ -123,8 +113,9 @@ def _add(app: FastAPI, part: APIRouter, prefix: str) -> None:
                 summary=route.summary, responses={**documented(422), **route.responses},
                 response_class=route.response_class, include_in_schema=route.include_in_schema,
                 openapi_extra=route.openapi_extra, operation_id=operation_id(route),
-                max_body_size=limit, route_class_override=ProblemRoute,
+                max_body_size=limit, route_class_override=ShortRoute,
             )  # fmt: skip
+            cast("ShortRoute", app.router.routes[-1]).open(app)
 
 
 def create_app(yard: Backyard) -> FastAPI:
@@ -143,5 +134,9 @@ def create_app(yard: Backyard) -> FastAPI:
     async def not_found(_: Request, error: Exception) -> Response:
         return problem_of(error)
 
+    before = len(app.router.routes)
     mount(yard, app)
+    # A path is compared with one route after the other, and the pages of documentation are asked for least.
+    routes = app.router.routes
+    routes[:] = routes[before:] + routes[:before]
     return app

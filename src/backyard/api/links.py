@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import HTTPConnection
 
 from backyard.api.bodies import aside
+from backyard.api.view_text import view_text
 from backyard.core.models import TaskView
 from backyard.ledger.record import Record
 
@@ -26,28 +27,26 @@ def base_of(yard: Backyard, connection: HTTPConnection) -> str:
     return root.rstrip("/") + yard.prefix
 
 
-async def write_view(yard: Backyard, connection: HTTPConnection, record: Record) -> str:
+async def write_view(yard: Backyard, connection: HTTPConnection, record: Record) -> bytes:
     """Return a task as the client sees it, with links that lead there, as JSON text."""
     base = base_of(yard, connection)
-    return await aside(_size(record), lambda: _view(record, base).model_dump_json())
+    return await aside(_size(record), lambda: _written(record, base))
 
 
-async def write_views(yard: Backyard, connection: HTTPConnection, records: Sequence[Record]) -> str:
+async def write_views(yard: Backyard, connection: HTTPConnection, records: Sequence[Record]) -> bytes:
     """Return tasks as the client sees them, as the JSON text of a list."""
     base = base_of(yard, connection)
-
-    def write() -> str:
-        return f"[{','.join(_view(record, base).model_dump_json() for record in records)}]"
-
-    return await aside(sum(map(_size, records)), write)
+    return await aside(
+        sum(map(_size, records)), lambda: b"[%b]" % b",".join(_written(record, base) for record in records)
+    )
 
 
 def _size(record: Record) -> int:
     return sum(map(len, record.fields.values()))
 
 
-def _view(record: Record, base: str) -> TaskView:
-    return linked(record.view(), base)
+def _written(record: Record, base: str) -> bytes:
+    return view_text(record) or linked(record.view(), base).model_dump_json().encode()
 
 
 def linked(view: TaskView, base: str) -> TaskView:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from http import HTTPStatus
 from typing import Any
 
@@ -139,7 +139,11 @@ class ProblemRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap FastAPI's own handler."""
-        handle = super().get_route_handler()
+        return self.guarded(super().get_route_handler())
+
+    @staticmethod
+    def guarded(handle: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what answers with a problem where a handler raises an error."""
 
         async def guarded(request: Request) -> Response:
             try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Header
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -14,6 +14,7 @@ from starlette.responses import Response
 from backyard.api.bodies import JSON, aside, described, read_body
 from backyard.api.links import base_of, write_view
 from backyard.api.problems import ProblemRoute, documented
+from backyard.api.shortcuts import shortcut
 from backyard.api.strict_json import check, elements, members
 from backyard.core.definition import SHOWN_ERRORS, Definition, invalid_input
 from backyard.core.errors import (
@@ -24,13 +25,13 @@ from backyard.core.errors import (
     UnknownTaskError,
 )
 from backyard.core.models import Lane, TaskView
+from backyard.ledger.record import Record
 from backyard.submit import Options
 
 if TYPE_CHECKING:
     from backyard.app import Backyard
 
-Model = TypeVar("Model", bound="BatchOptions")
-
+KEY = "idempotency-key"
 BATCH_LIMIT = 10_000
 BATCH_BODY_FACTOR = 64
 ERRORS = documented(404, 413, 415, 422, 429, 503)
@@ -52,6 +53,8 @@ class BatchOptions(BaseModel):
     def options(self, idempotency_key: str | None = None) -> Options:
         """Return the options as the yard takes them."""
         chosen = {name: getattr(self, name) for name in self.model_fields_set & _OPTIONS}
+        if not chosen and idempotency_key is None:
+            return _NONE
         return Options().having(**chosen, idempotency_key=idempotency_key)
 
 
@@ -71,6 +74,7 @@ class SubmitAny(SubmitOptions):
 
 
 _OPTIONS = SubmitOptions.model_fields.keys()
+_NONE = Options()
 _REPEAT = "Repeat the batch with the same Idempotency-Key: each task is made once."
 _KEYLESS = "Repeating the batch would make those anew: send batches with an Idempotency-Key."
 
@@ -82,8 +86,11 @@ class Batch(BaseModel):
     count: int
 
 
-def read_options(request: Request, model: type[Model]) -> Model:
+def read_options(request: Request, model: type[BatchOptions]) -> Options:
     """Read the options of a typed route from its query; an unknown or doubled one is an error, not silence."""
+    key = request.headers.get(KEY)
+    if not request.scope["query_string"]:
+        return _NONE if key is None else _NONE.having(idempotency_key=key)
     query = request.query_params
     values: dict[str, Any] = {name: query[name] for name in query if name != "tags"}
     if "tags" in query:
@@ -92,7 +99,7 @@ def read_options(request: Request, model: type[Model]) -> Model:
         if name != "tags" and len(query.getlist(name)) > 1:
             raise InvalidInputError(f"The option '{name}' comes twice. Give it once.")
     try:
-        return model.model_validate(values)
+        return model.model_validate(values).options(key)
     except ValidationError as error:
         raise invalid_input("the query", error) from None
 
@@ -125,25 +132,30 @@ async def submitted(
         IdempotencyConflictError: The key or id made another task.
         LedgerUnavailableError: The server is away; the error has the id to repeat the submit with.
     """
-    handle = await yard.submit(definition, payload, options)
-    try:
-        record = await yard.ledger.arecord(handle.task_id)
-    except UnknownTaskError:
-        raise IdempotencyConflictError(
-            f"The same key made task {handle.task_id}, and its record's lifetime has ended. Use a new key."
-        ) from None
-    except LedgerUnavailableError as error:
-        raise LedgerUnavailableError(error.message, handle.task_id) from error
-    if not handle.created and record.text("name") != definition.name:
-        raise IdempotencyConflictError(
-            f"The id '{handle.task_id}' belongs to a task of {record.text('name')}. Use a new id."
-        )
+    sent, accepted = await yard.accept(definition, payload, options)
+    created = accepted.outcome == "created"
+    record = sent.record(accepted) if created else await _earlier(yard, definition, accepted.task_id)
     return Response(
         await write_view(yard, request, record),
-        HTTPStatus.CREATED if handle.created else HTTPStatus.OK,
-        {"Location": f"{base_of(yard, request)}/tasks/{handle.task_id}"},
+        HTTPStatus.CREATED if created else HTTPStatus.OK,
+        {"Location": f"{base_of(yard, request)}/tasks/{accepted.task_id}"},
         JSON,
     )
+
+
+async def _earlier(yard: Backyard, definition: Definition, task_id: str) -> Record:
+    """Read the task that a key or id made before."""
+    try:
+        record = await yard.ledger.arecord(task_id)
+    except UnknownTaskError:
+        raise IdempotencyConflictError(
+            f"The same key made task {task_id}, and its record's lifetime has ended. Use a new key."
+        ) from None
+    except LedgerUnavailableError as error:
+        raise LedgerUnavailableError(error.message, task_id) from error
+    if record.text("name") != definition.name:
+        raise IdempotencyConflictError(f"The id '{task_id}' belongs to a task of {record.text('name')}. Use a new id.")
+    return record
 
 
 def submits_router(yard: Backyard) -> APIRouter:
@@ -157,6 +169,7 @@ def submits_router(yard: Backyard) -> APIRouter:
         responses={200: {"model": TaskView, "description": "The task that was made before"}, **ERRORS},
         openapi_extra=described(SubmitAny),
     )
+    @shortcut(lambda request: submit_task(request, request.headers.get(KEY)))
     async def submit_task(request: Request, idempotency_key: Annotated[str | None, Header()] = None) -> Response:
         """Submit a task of any definition, by name."""
         body = await read_body(request, yard.settings.max_body)
@@ -166,9 +179,10 @@ def submits_router(yard: Backyard) -> APIRouter:
         return await submitted(yard, request, definition, payload, wanted.options(idempotency_key))
 
     @router.post("/tasks/{name}", include_in_schema=False)
+    @shortcut(lambda request: submit_typed_task(request, request.path_params["name"]))
     async def submit_typed_task(request: Request, name: str) -> Response:
         definition = yard.definition(name)
-        options = read_options(request, SubmitOptions).options(request.headers.get("idempotency-key"))
+        options = read_options(request, SubmitOptions)
         body = await read_body(request, yard.settings.max_body) or b"{}"
         payload = await aside(len(body), lambda: _read_typed(definition, body))
         return await submitted(yard, request, definition, payload, options)
@@ -176,14 +190,15 @@ def submits_router(yard: Backyard) -> APIRouter:
     @router.post("/tasks/{name}/batch", include_in_schema=False)
     async def submit_batch(request: Request, name: str) -> Response:
         definition = yard.definition(name)
-        key = request.headers.get("idempotency-key")
-        options = read_options(request, BatchOptions).options(key)
+        options = read_options(request, BatchOptions)
         body = await read_body(request, yard.settings.max_body * BATCH_BODY_FACTOR)
         payloads = await aside(len(body), lambda: _read_batch(definition, body, yard.settings.max_body))
         try:
             handles = await yard.submit_many(definition, payloads, options)
         except LedgerUnavailableError as error:
-            raise LedgerUnavailableError(f"{error.message} {_REPEAT if key else _KEYLESS}") from error
+            raise LedgerUnavailableError(
+                f"{error.message} {_REPEAT if options.idempotency_key else _KEYLESS}"
+            ) from error
         answer = Batch(task_ids=[handle.task_id for handle in handles], count=len(handles))
         made = any(handle.created for handle in handles)
         return Response(answer.model_dump_json(), HTTPStatus.CREATED if made else HTTPStatus.OK, None, JSON)

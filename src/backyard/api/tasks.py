@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,6 +17,7 @@ from backyard.api.bodies import JSON, aside, described, read_body
 from backyard.api.links import base_of, linked, write_view
 from backyard.api.past import past_log, past_record, past_view
 from backyard.api.problems import ProblemRoute, documented
+from backyard.api.shortcuts import shortcut
 from backyard.api.strict_json import members
 from backyard.api.submits import parse_input, submitted
 from backyard.core.definition import Definition, invalid_input
@@ -47,6 +49,7 @@ def tasks_router(yard: Backyard) -> APIRouter:
     router = APIRouter(route_class=ProblemRoute, tags=["tasks"])
 
     @router.get("/tasks/{task_id}", response_model=TaskView, responses=documented(404, 422, 503))
+    @shortcut(lambda request: get_task(request, request.path_params["task_id"]))
     async def get_task(
         request: Request,
         task_id: str,
@@ -54,17 +57,14 @@ def tasks_router(yard: Backyard) -> APIRouter:
     ) -> Response:
         """Look at a task; with `wait`, answer as soon as it is final, or when the time is over."""
         try:
+            if wait:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(wait):
+                        await yard.feed.outcome(task_id)
             record = await yard.ledger.arecord(task_id)
         except UnknownTaskError:
             view = linked(await past_view(yard, task_id), base_of(yard, request))
             return Response(view.model_dump_json(), media_type=JSON)
-        if wait and not record.final:
-            try:
-                async with asyncio.timeout(wait):
-                    await yard.feed.wait(task_id)
-            except TimeoutError:
-                pass
-            record = await yard.ledger.arecord(task_id)
         return Response(await write_view(yard, request, record), media_type=JSON)
 
     @router.get("/tasks/{task_id}/log", responses=documented(404, 422, 503))

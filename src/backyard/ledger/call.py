@@ -51,6 +51,11 @@ def text_of(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
+def bytes_of(word: Word) -> bytes:
+    """Return a word as the server keeps it."""
+    return word if isinstance(word, bytes) else str(word).encode()
+
+
 def states_of(states: Iterable[State]) -> str:
     """Write states as scripts look them up: ``,A,B,``."""
     return "," + ",".join(sorted(states)) + ","

@@ -3,92 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import re
+import threading
 import weakref
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from typing import Any, TypeVar
 
 import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
-from redis.exceptions import (
-    ConnectionError as RedisConnectionError,
-)
-from redis.exceptions import (
-    NoScriptError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    ResponseError,
-)
-from redis.exceptions import (
-    TimeoutError as RedisTimeoutError,
-)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
 from backyard.core.errors import LedgerUnavailableError, UnknownTaskError
 from backyard.core.states import State
+from backyard.ledger.away import translated
 from backyard.ledger.call import Call
 from backyard.ledger.calls import Calls
 from backyard.ledger.cancel_calls import STEPS
 from backyard.ledger.keys import Keys
+from backyard.ledger.line import BATCH, Line
+from backyard.ledger.outcomes import Outcomes
 from backyard.ledger.record import Record
 from backyard.ledger.submission import Accepted, Submission
 
 T = TypeVar("T")
 
-#: Tasks submitted by one script call; more would keep the server from others for too long.
-BATCH = 250
 #: Connections of an event loop. As many answers may arrive at once, and are dealt with before anything else gets its
 #: turn: with 64, opening them and reading lists held the loop for 60 ms.
 CONNECTIONS = 16
-#: How a server says that it cannot write now. Redis 6 puts the word behind the place in the script that met it.
-_REFUSALS = re.compile(r"(?:^|-)(?:MISCONF|LOADING|OOM|READONLY|MASTERDOWN|CLUSTERDOWN|NOREPLICAS|BUSY) ")
-_AWAY = (RedisConnectionError, RedisTimeoutError, OSError, TimeoutError)
-
-
-@contextmanager
-def translated(url: str) -> Iterator[None]:
-    """Turn the driver's errors into ours.
-
-    Raises:
-        LedgerUnavailableError: The server is away, frozen, loading, or refuses to write.
-    """
-    try:
-        yield
-    except (OutOfMemoryError, ReadOnlyError) as error:
-        raise LedgerUnavailableError(
-            f"Redis refuses to write: {error}. This call left nothing behind; free memory and repeat."
-        ) from error
-    except ResponseError as error:
-        if _REFUSALS.search(str(error)):
-            raise LedgerUnavailableError(
-                f"Redis refuses to write: {error}. This call left nothing behind; mend it and repeat."
-            ) from error
-        raise
-    except _AWAY as error:
-        reason = str(error) or type(error).__name__
-        raise LedgerUnavailableError(
-            f"Redis at {shown(url)} does not answer ({reason}). Start it, and repeat."
-        ) from error
-
-
-def refusing(error: Exception) -> bool:
-    """Whether a driver's error means that the server is there and will not write now."""
-    refused = isinstance(error, ResponseError) and _REFUSALS.search(str(error)) is not None
-    return refused or isinstance(error, (OutOfMemoryError, ReadOnlyError))
-
-
-def unavailable(error: Exception) -> bool:
-    """Whether a driver's error means that the server is away, or will not write now: the same call works later."""
-    return refusing(error) or isinstance(error, _AWAY)
-
-
-def shown(url: str) -> str:
-    """Return a URL fit for messages: without user and password."""
-    scheme, slashes, rest = url.partition("://")
-    return f"{scheme}{slashes}{rest.rpartition('@')[2]}"
 
 
 def _execute(client: Any) -> Any:
@@ -123,10 +68,22 @@ class Ledger:
         self.keys = Keys(yard)
         self.calls = Calls(self.keys, events_kept)
         self.timeout = timeout
+        #: How threads wait for the end of a task.
+        self.outcomes = Outcomes(url, self.keys, self._connect, self.record)
         self._sync: redis.Redis | None = None
+        self._turns: AbstractContextManager[Any] = nullcontext()
         self._async: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, redis.asyncio.Redis] = (
             weakref.WeakKeyDictionary()
         )
+        self._lines: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Line] = weakref.WeakKeyDictionary()
+
+    def share(self, connections: int) -> None:
+        """Let threads, however many there are, share a few connections; each call waits for one to be free.
+
+        Args:
+            connections: How many there may be.
+        """
+        self._turns = threading.BoundedSemaphore(connections)
 
     @property
     def client(self) -> redis.Redis:
@@ -159,6 +116,20 @@ class Ledger:
             client = self._async[loop] = redis.asyncio.Redis(connection_pool=pool)
         return client
 
+    @property
+    def line(self) -> Line:
+        """The connection that the running event loop's small calls share."""
+        loop = asyncio.get_running_loop()
+        line = self._lines.get(loop)
+        if line is None:
+            connect = self.async_client.connection_pool.make_connection
+            line = self._lines[loop] = Line(self.calls, connect, self.timeout)
+        return line
+
+    def _connect(self) -> Any:
+        """Make a connection like those that threads use, for one of them alone."""
+        return self.client.connection_pool.make_connection()
+
     def _options(self) -> dict[str, Any]:
         connect = min(self.timeout, 1.0)
         return {"socket_connect_timeout": connect, "protocol": 2}
@@ -175,7 +146,7 @@ class Ledger:
         Raises:
             LedgerUnavailableError: The server is away or refuses to write.
         """
-        with translated(self.url):
+        with self._turns, translated(self.url):
             return send(self.client, self.keys, call)
 
     async def arun(self, call: Call[T]) -> T:
@@ -195,6 +166,21 @@ class Ledger:
                 answer = await _execute(client)("EVAL", call.script.text, *words)
             return call.read(answer)
 
+    async def ask(self, call: Call[T]) -> T:
+        """Send a call that takes the server little time from an event loop; concurrent ones share a round trip.
+
+        Raises:
+            LedgerUnavailableError: The server is away or refuses to write.
+        """
+        return await self._answer(self.line.ask(call))
+
+    async def _answer(self, answer: asyncio.Future[T]) -> T:
+        try:
+            return await answer
+        except Exception:
+            with translated(self.url):
+                raise
+
     def submit(self, submissions: Sequence[Submission]) -> list[Accepted]:
         """Accept tasks from a thread, a batch at a time.
 
@@ -212,7 +198,8 @@ class Ledger:
         accepted: list[Accepted] = []
         for start in range(0, len(submissions), BATCH):
             with _counted(accepted, submissions):
-                accepted.extend(await self.arun(self.calls.submit(submissions[start : start + BATCH])))
+                part = await self._answer(self.line.submit(submissions[start : start + BATCH]))
+                accepted += part
         return accepted
 
     def cancel(self, task_ids: Sequence[str], *, children: bool = True, gentle: bool = False) -> list[str]:
@@ -270,7 +257,7 @@ class Ledger:
         Raises:
             UnknownTaskError: There is none.
         """
-        return _known(task_id, await self.arun(self.calls.record(task_id)))
+        return _known(task_id, await self.ask(self.calls.record(task_id)))
 
     async def records(
         self, states: Sequence[State], name: str, limit: int, cursor: tuple[str, str] | None
@@ -286,12 +273,16 @@ class Ledger:
 
     def close(self) -> None:
         """Close the connections that threads use."""
+        self.outcomes.close()
         if self._sync is not None:
             self._sync.close()
             self._sync = None
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop."""
+        line = self._lines.pop(asyncio.get_running_loop(), None)
+        if line is not None:
+            await line.close()
         client = self._async.pop(asyncio.get_running_loop(), None)
         if client is not None:
             await client.aclose()

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from backyard.core.errors import QueueFullError
-from backyard.ledger.call import Word, text_of
+from backyard.ledger.call import Word, bytes_of, text_of
+from backyard.ledger.record import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,18 @@ class Submission:
             "" if self.most is None else f"{self.most} {self.more}", self.message, len(fields), *fields,
         ]  # fmt: skip
 
+    def record(self, accepted: Accepted) -> Record:
+        """Return what is shown of the record that the submission has made, without reading it.
+
+        Args:
+            accepted: The answer to it; its outcome is ``created``.
+        """
+        fields: dict[str, Word] = {
+            "name": self.name, **self.fields, "state": accepted.state, "queue": self.queue, "lane": self.lane,
+            "attempt": 0, "created": accepted.created, "due": accepted.due,
+        }  # fmt: skip
+        return Record(self.task_id, {name: bytes_of(value) for name, value in fields.items()})
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
@@ -84,11 +97,15 @@ class Accepted:
             or ``conflict``.
         task_id: The task's id; the earlier task's where there is one.
         state: Its state.
+        created: Where it was created, when, in milliseconds since 1970.
+        due: When it is due, where it is scheduled; the same.
     """
 
     outcome: str
     task_id: str
     state: str
+    created: str = field(default="", compare=False)
+    due: str = field(default="", compare=False)
 
 
 def read_accepted(rows: Sequence[Sequence[bytes]]) -> list[Accepted]:
