@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Generic, TypeVar
 
@@ -19,9 +18,6 @@ from backyard.ledger.ledger import Ledger
 from backyard.ledger.record import Record
 
 R = TypeVar("R")
-
-_POLL = 0.05
-_POLL_MOST = 0.5
 
 
 class TaskHandle(Generic[R]):
@@ -80,20 +76,16 @@ class TaskHandle(Generic[R]):
         """
         try:
             async with asyncio.timeout(timeout):
-                await self._feed().wait(self.task_id)
+                record = await self._feed().outcome(self.task_id)
         except TimeoutError:
             raise self._unfinished(timeout) from None
-        return self._outcome(await self._ledger.arecord(self.task_id))
+        return self._outcome(record)
 
     def result_sync(self, timeout: float | None = None) -> R:
         """Wait for the result outside of an event loop; arguments and errors as for :meth:`result`."""
-        end = None if timeout is None else time.monotonic() + timeout
-        pause = _POLL
-        while not (record := self._ledger.record(self.task_id)).final:
-            if end is not None and time.monotonic() >= end:
-                raise self._unfinished(timeout)
-            time.sleep(pause)
-            pause = min(pause * 1.5, _POLL_MOST)
+        record = self._ledger.outcomes.wait(self.task_id, timeout)
+        if record is None:
+            raise self._unfinished(timeout)
         return self._outcome(record)
 
     def events(self, after: str | None = None) -> AsyncIterator[News]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -175,6 +177,44 @@ def test_a_client_that_stops_reading_frees_its_watcher_when_it_goes(
     until(lambda: channels(stack_yard, task_id) == 0, "the end of the subscription")
     gate.touch()
     assert final(client, task_id)["state"] == "SUCCESS"
+
+
+def test_two_hundred_watchers_are_told_all_beside_one_that_does_not_read(
+    client: httpx2.Client, stack_yard: Backyard, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    task_id = submit(client, "wait_for", gate=str(gate))
+    until(lambda: client.get(f"/tasks/{task_id}").json()["state"] == "STARTED", "the start")
+    request = f"GET /tasks/{task_id}/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+
+    async def watch() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port, limit=1_000)
+        writer.write(request)
+        await reader.readuntil(b"STARTED")
+        return reader, writer
+
+    async def rest(reader: asyncio.StreamReader) -> list[str]:
+        return re.findall(r"^id: (\S+)", (await reader.read(-1)).decode(), re.MULTILINE)
+
+    async def body() -> list[list[str]]:
+        watchers = await asyncio.gather(*(watch() for _ in range(201)))
+        slow = watchers.pop()
+        reading = [asyncio.create_task(rest(reader)) for reader, _ in watchers]
+        large = json.dumps("x" * 50_000)
+        calls = stack_yard.ledger.calls
+        for _ in range(20):  # more than lies in the line's buffers, so that the slow one is stuck in the middle
+            assert await asyncio.to_thread(stack_yard.ledger.run, calls.note(task_id, 1, "log", large))
+        gate.touch()
+        got = await asyncio.gather(*reading)
+        got.append(await rest(slow[0]))
+        for _, writer in [*watchers, slow]:
+            writer.close()
+        return got
+
+    got = asyncio.run(body())
+    every = [entry for entry, _, _ in told(stack_yard, task_id)]
+    assert len(every) == 23
+    assert all(ids == every[2:] for ids in got)
 
 
 def test_a_watcher_misses_nothing_when_the_api_is_killed(

@@ -63,7 +63,7 @@ def drive(bench: Bench, body: Callable[[Feed], Coroutine[Any, Any, None]]) -> No
         feed = Feed(bench.ledger)
         try:
             await body(feed)
-            assert not feed._watchers, "a watcher was forgotten"
+            assert not feed._topics, "a watcher was forgotten"
         finally:
             await feed.close()
             await bench.ledger.aclose()

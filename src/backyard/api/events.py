@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Header, Query
-from fastapi.sse import format_sse_event
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
-from starlette.types import Message, Receive, Scope, Send
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from backyard.api.links import base_of
 from backyard.api.problems import ProblemRoute, documented
 from backyard.core.errors import BackyardError, InvalidInputError
 from backyard.core.news import News
+from backyard.ledger.feed import Watcher
 
 if TYPE_CHECKING:
     from backyard.app import Backyard
@@ -35,36 +36,56 @@ _STREAM: dict[int | str, dict[str, Any]] = {
     200: {"description": "The task's news, as an event stream", "content": {"text/event-stream": {}}},
     204: {"description": "The task is final, and there is nothing after the last event you have"},
 }
+_END = {"type": "http.response.body", "body": b"", "more_body": False}
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
-class _EventStream(StreamingResponse):
-    """A stream of news, which lets go of the news as soon as the client is gone."""
+class _EventStream(Response):
+    """A stream of news, which lets go of its watcher as soon as the client is gone."""
 
-    def __init__(self, news: AsyncGenerator[News], first: News | None, base: str) -> None:
-        self._news = news
-        self._pieces = _stream(news, first, base)
-        super().__init__(self._pieces, media_type="text/event-stream", headers=_HEADERS)
+    media_type = "text/event-stream"
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, watcher: Watcher, first: Sequence[News], base: str) -> None:
+        self._watcher = watcher
+        self._first = first
+        self._base = base
+        self.status_code = HTTPStatus.OK
+        self.background = None
+        self.init_headers(_HEADERS)
+
+    async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
+        gone = asyncio.create_task(self._until_gone(receive))
         begun = False
-
-        async def noted(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
         try:
-            await super().__call__(scope, receive, noted)
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            begun = True
+            await self._write(send)
         except asyncio.CancelledError:
             # The server ends, and its grace is over. A stream that ends as it should tells the client to come back,
             # where one that is cut would be an error in both logs.
             if not begun:
                 raise
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await send(_END)
         finally:
-            await self._pieces.aclose()
-            await self._news.aclose()
+            self._watcher.close()
+            gone.cancel()
+
+    async def _write(self, send: Send) -> None:
+        """Write news as an event stream, with a comment in each long silence."""
+        some: Sequence[News] | None = self._first
+        text = b": watching\n\n"
+        with contextlib.suppress(BackyardError):  # the ledger is away: the client comes back with Last-Event-ID
+            while some is not None:
+                text += b"".join([_format(item, self._base) for item in some])
+                await send({"type": "http.response.body", "body": text, "more_body": True})
+                some = await self._watcher.more(HEARTBEAT)
+                text = b"" if some else b": still here\n\n"
+        await send(_END)
+
+    async def _until_gone(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._watcher.close()
 
 
 def events_router(yard: Backyard) -> APIRouter:
@@ -81,11 +102,18 @@ def events_router(yard: Backyard) -> APIRouter:
         """Watch a task: states, progress, log lines and artifacts, from its first event or after the last you had."""
         seen = _checked(last_event_id or after)
         record = await yard.ledger.arecord(task_id)
-        news = yard.feed.watch(task_id, seen)
-        first = await anext(news, None) if record.final else None
-        if record.final and first is None:
+        watcher = Watcher(yard.feed, task_id, seen)
+        first: Sequence[News] = ()
+        try:
+            if record.final:
+                first = await watcher.more() or ()
+        except BaseException:
+            watcher.close()
+            raise
+        if record.final and not first:
+            watcher.close()
             return Response(status_code=204)  # tells a browser's EventSource not to come back
-        return _EventStream(news, first, base_of(yard, request))
+        return _EventStream(watcher, first, base_of(yard, request))
 
     @router.websocket("/tasks/{task_id}/ws")
     async def watch_task_by_websocket(websocket: WebSocket, task_id: str, after: str | None = None) -> None:
@@ -111,38 +139,8 @@ def _checked(after: str | None) -> str | None:
     return after or None
 
 
-async def _stream(news: AsyncGenerator[News], first: News | None, base: str) -> AsyncGenerator[bytes]:
-    """Write news as an event stream, with a comment in each long silence."""
-    yield b": watching\n\n"
-    if first is not None:
-        yield _format(first, base)
-    coming: asyncio.Task[News | None] | None = None
-    try:
-        while True:
-            coming = coming or asyncio.ensure_future(_next(news))
-            done, _ = await asyncio.wait([coming], timeout=HEARTBEAT)
-            if not done:
-                yield b": still here\n\n"
-                continue
-            item, coming = coming.result(), None
-            if item is None:
-                return
-            yield _format(item, base)
-    except BackyardError:
-        return  # the ledger is away: the client comes back with Last-Event-ID, and misses nothing
-    finally:
-        if coming is not None:
-            coming.cancel()
-            with contextlib.suppress(asyncio.CancelledError, BackyardError):
-                await coming
-
-
-async def _next(news: AsyncGenerator[News]) -> News | None:
-    return await anext(news, None)
-
-
 def _format(item: News, base: str) -> bytes:
-    return format_sse_event(data_str=_linked(item, base).json(), event=item.event, id=item.event_id)
+    return f"event: {item.event}\nid: {item.event_id}\ndata: {_linked(item, base).text}\n\n".encode()
 
 
 def _linked(item: News, base: str) -> News:
@@ -180,7 +178,7 @@ async def _send(websocket: WebSocket, news: AsyncGenerator[News], base: str) -> 
     final = False
     async for item in news:
         final = item.final
-        await websocket.send_text('{"id":"' + item.event_id + '",' + _linked(item, base).json()[1:])
+        await websocket.send_text('{"id":"' + item.event_id + '",' + _linked(item, base).text[1:])
     return final
 
 

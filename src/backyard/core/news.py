@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from backyard.core.states import FINAL
@@ -15,9 +16,9 @@ _TOO_LATE = 2**63
 AUDIT = "audit"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class News:
-    """One event.
+    """One event. How clients see it is written once, however many there are.
 
     Args:
         event_id: Its id on the stream, ``<milliseconds>-<number>``: what a watcher resumes from.
@@ -26,7 +27,8 @@ class News:
         state: The state from then on.
         attempt: The latest attempt.
         data: What belongs to the event.
-        fields: What the record held of it when it happened, by field; for the history. Only the stream has it.
+        fields: What the record held of it when it happened, by field: for the history, and, where the task is final,
+            for who waits for its result.
         left_out: Names of such fields that were too long for the stream, and are in the record.
     """
 
@@ -39,7 +41,7 @@ class News:
     fields: Mapping[str, str] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def order(self) -> tuple[int, int]:
         """What to compare events by: ids sort as pairs of numbers, not as text."""
         return event_order(self.event_id)
@@ -49,8 +51,9 @@ class News:
         """Whether nothing follows."""
         return self.event == "state" and self.state in _FINAL
 
-    def json(self) -> str:
-        """Return the event as clients see it."""
+    @cached_property
+    def text(self) -> str:
+        """The event as clients see it: JSON on one line."""
         return json.dumps(
             {
                 "task_id": self.task_id,
@@ -74,7 +77,7 @@ def event_order(event_id: str) -> tuple[int, int]:
         ValueError: The text is no event id.
     """
     milliseconds, _, number = event_id.partition("-")
-    order = int(milliseconds), int(number or 0)
-    if not all(0 <= part < _TOO_LATE for part in order):
+    first, second = int(milliseconds), int(number or 0)
+    if not (0 <= first < _TOO_LATE and 0 <= second < _TOO_LATE):
         raise ValueError(f"'{event_id}' is no event id.")
-    return order
+    return first, second

@@ -16,7 +16,7 @@ from backyard.core.news import AUDIT, News
 from backyard.core.states import FINAL, RUNNING, State
 from backyard.history.histogram import bucket_of
 from backyard.history.search import spoken, words_of
-from backyard.history.tables import event_number, tasks
+from backyard.history.tables import order_number, tasks
 
 Row = dict[str, Any]
 
@@ -101,7 +101,7 @@ class Batch:
             news: The event.
             record: What the ledger has of the task, where the stream did not have all of it.
         """
-        number = event_number(news.event_id)
+        number = order_number(news.order)
         if news.event == AUDIT:
             self._add_audit(number, news.data)
             return
@@ -223,7 +223,7 @@ class Batch:
             tally.counts["retried"] += 1
             return
         tally.counts[_ENDS[State(state)]] += 1
-        self.finals.append((event_number(news.event_id), row))
+        self.finals.append((order_number(news.order), row))
         if state == State.FAILURE:
             self._index(row)
 

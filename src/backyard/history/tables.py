@@ -255,8 +255,12 @@ Index("deliveries_created", deliveries.c.created)
 
 def event_number(event_id: str) -> int:
     """Return an event's id as one number that sorts as ids do."""
-    milliseconds, number = event_order(event_id)
-    return milliseconds * IN_A_MILLISECOND + number
+    return order_number(event_order(event_id))
+
+
+def order_number(order: tuple[int, int]) -> int:
+    """Return an event's order as that number."""
+    return order[0] * IN_A_MILLISECOND + order[1]
 
 
 def event_text(number: int) -> str:

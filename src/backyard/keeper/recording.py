@@ -14,10 +14,13 @@ from backyard.ledger.record import Record
 
 logger = logging.getLogger("backyard.keeper")
 
-#: Events in one transaction at most.
-TOGETHER: Final = 1_000
+#: Events in one transaction at most: others who write wait for it.
+TOGETHER: Final = 2_000
 #: Seconds to wait for news in one look, and between two looks: what comes meanwhile is one transaction.
 BLOCK, GATHER = 0.5, 0.02
+#: The same where a look has brought as many events as this. A transaction costs 2 ms, however small; and where all of a
+#: task is in one, its row is written once.
+BUSY, GATHER_BUSY = 50, 0.2
 #: Ids that are compared in one step, and records that are asked for at once.
 COMPARED, ASKED = 5_000, 200
 #: Fields of a record that are no part of its history.
@@ -79,7 +82,9 @@ class Recording:
         if caught_up and self._compare:
             self._go_on_comparing()
             return 0.0
-        return GATHER if caught_up else 0.0
+        if not caught_up:
+            return 0.0
+        return GATHER if len(news) < BUSY else GATHER_BUSY
 
     def _open(self) -> str:
         """Find out how far the history is, and whether the stream goes on from there."""

@@ -1,67 +1,102 @@
-"""The live feed: one connection a process on which the news of the watched tasks arrives."""
+"""The live feed: the news of the watched tasks, brought once a process and given to all who watch."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
-from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator
-
-import redis.asyncio
-from redis.asyncio.client import PubSub
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from collections.abc import AsyncGenerator, Sequence
 
 from backyard.core.errors import LedgerUnavailableError
 from backyard.core.news import News, event_order
-from backyard.ledger.events import read_published
+from backyard.ledger.away import shown
+from backyard.ledger.channels import RECONNECT, Channels
+from backyard.ledger.events import ending_in, read_published
 from backyard.ledger.ledger import Ledger
 from backyard.ledger.record import Record
+from backyard.ledger.topic import Topic
 
-#: Events a slow watcher may have waiting; one that falls further behind reads the stream again.
-BACKLOG = 1_000
-START = "0-0"
+START = (0, 0)
 #: Seconds the connection stays open with nobody watching.
 LINGER = 5.0
-#: Seconds of silence after which the server is asked whether it is still there, and by when it must have answered.
-SILENCE = 5.0
-_RECONNECT = 0.2
+#: Tasks whose past is read from the stream in one go.
+TOGETHER = 500
 _CLOSING = "The program is closing, and watches no longer. Ask again later."
-#: The driver is to hand errors over, not to reconnect by itself while others use the connection.
-_AT_ONCE = Retry(NoBackoff(), 0, ())
-#: What a connection may break with. A driver that is read and written to while it breaks raises RuntimeError as well.
-_BROKEN = (RedisError, OSError, RuntimeError, AttributeError)
-
-logger = logging.getLogger("backyard.feed")
 
 
 class Watcher:
-    """One reader of one task's news.
+    """One reader of one task's news: nothing but how far it is. However slow it reads, nothing piles up for it.
 
     Args:
+        feed: The feed it reads.
         task_id: The task.
+        after: The id of the last event already seen; None begins with the task's first.
+
+    Raises:
+        LedgerUnavailableError: The feed is closed.
+        ValueError: ``after`` is no event id.
     """
 
-    def __init__(self, task_id: str) -> None:
-        self.task_id = task_id
-        self.queue: asyncio.Queue[News | None] = asyncio.Queue(BACKLOG)
+    def __init__(self, feed: Feed, task_id: str, after: str | None = None) -> None:
+        self._seen = event_order(after) if after else START
+        self._feed = feed
+        self._topic = feed.enter(task_id, watch=True)
+        self._closed = False
 
-    def offer(self, news: News | None) -> None:
-        """Hand over news; None says that some may have been missed, and the stream is to be read again."""
-        if self.queue.full():
-            while not self.queue.empty():
-                self.queue.get_nowait()
-            news = None
-        self.queue.put_nowait(news)
+    async def more(self, patience: float | None = None) -> Sequence[News] | None:
+        """Wait for what comes next; once begun, for a server that goes away as well.
+
+        Args:
+            patience: Seconds to wait; None waits without end.
+
+        Returns:
+            Events, oldest first; none where nothing came in time; None where nothing will come.
+
+        Raises:
+            LedgerUnavailableError: The server is away.
+        """
+        topic = self._topic
+        while not self._closed and not self._feed.closed:
+            if topic.error is not None:
+                raise topic.error
+            if topic.since is not None:
+                found = await self._earlier(topic.since) if self._seen < topic.since else topic.after(self._seen)
+                if found:
+                    self._seen = found[-1].order
+                    return found
+                if topic.over and self._seen >= topic.since:
+                    return None
+            if not await topic.turn(patience):
+                return ()
+        return None
+
+    async def _earlier(self, since: tuple[int, int]) -> Sequence[News]:
+        """Read from the stream what the topic has let go."""
+        ledger = self._feed.ledger
+        after = "{}-{}".format(*self._seen)
+        while after and not self._feed.closed:
+            try:
+                after, found = await ledger.ask(ledger.calls.replay(self._topic.task_id, after))
+            except LedgerUnavailableError:
+                await asyncio.sleep(RECONNECT)
+                continue
+            if found:
+                return found
+        self._seen = since
+        return self._topic.after(since)
+
+    def close(self) -> None:
+        """Watch no more. Whoever waits for more is told that nothing will come."""
+        if not self._closed:
+            self._closed = True
+            self._topic.wake()
+            self._feed.leave(self._topic)
 
 
 class Feed:
     """Fans the news of tasks out to the watchers of one event loop.
 
-    Watchers subscribe first and read the stream second, and read it again after every break of the connection; events
-    are told apart by their ids, so that each arrives once and none is missed.
+    A task is subscribed to once and its past read once, however many watch it. The channel is heard first and the
+    stream read second, and again after every break of the connection; events are told apart by their ids, so that each
+    arrives once and none is missed.
 
     Args:
         ledger: The ledger whose news it is.
@@ -70,13 +105,13 @@ class Feed:
 
     def __init__(self, ledger: Ledger, *, linger: float = LINGER) -> None:
         self.ledger = ledger
-        self._linger = linger
-        self._watchers: defaultdict[str, set[Watcher]] = defaultdict(set)
-        self._pubsub: PubSub | None = None
-        self._reader: asyncio.Task[None] | None = None
-        self._changed = asyncio.Lock()
-        self._wanted = asyncio.Event()
-        self._closed = False
+        self.closed = False
+        self._topics: dict[str, Topic] = {}
+        self._prefix = ledger.keys.task("")
+        self._behind: dict[Topic, None] = {}
+        self._filling: asyncio.Task[None] | None = None
+        connect = ledger.async_client.connection_pool.make_connection
+        self._channels = Channels(connect, ledger.timeout, linger, self._hear, self._fail)
 
     async def watch(self, task_id: str, after: str | None = None) -> AsyncGenerator[News]:
         """Yield a task's news, oldest first, up to its final state. Once begun, it waits for a server that goes away.
@@ -89,183 +124,176 @@ class Feed:
             LedgerUnavailableError: The server is away, or the feed is closed.
             ValueError: ``after`` is no event id.
         """
-        seen = event_order(after or START)
-        watcher = Watcher(task_id)
-        await self._subscribe(watcher)
+        watcher = Watcher(self, task_id, after)
         try:
-            begun, missed = False, True
-            while not self._closed:
-                if missed:
-                    # Read first, then the stream: what a final record has told is on the stream by then.
-                    before = seen
-                    try:
-                        record = await self.ledger.arun(self.ledger.calls.record(task_id))
-                        async for news in self._replay(task_id, seen, record):
-                            seen = news.order
-                            yield news
-                            if news.final:
-                                return
-                    except LedgerUnavailableError:
-                        if not begun:
-                            raise
-                        await asyncio.sleep(_RECONNECT)
-                        continue
-                    begun = True
-                    if (record is None and seen == before) or (record is not None and record.final):
-                        return
-                item = await watcher.queue.get()
-                missed = item is None
-                if item is not None and item.order > seen:
-                    seen = item.order
-                    yield item
-                if item is not None and item.final:
-                    return
+            while (some := await watcher.more()) is not None:
+                for news in some:
+                    yield news
         finally:
-            await self._unsubscribe(watcher)
+            watcher.close()
 
-    async def wait(self, task_id: str) -> None:
-        """Return when a task is final. Once begun, it waits for a server that goes away.
+    async def outcome(self, task_id: str) -> Record:
+        """Wait until a task is final. Once begun, it waits for a server that goes away.
+
+        Returns:
+            Its record, or what of it says how the task ended: state, result and failure.
 
         Raises:
             LedgerUnavailableError: The server is away, or the feed is closed.
             UnknownTaskError: There is no such task.
         """
-        watcher = Watcher(task_id)
-        await self._subscribe(watcher)
+        topic = self.enter(task_id)
         try:
-            begun = False
-            while not self._closed:
-                try:
-                    if (await self.ledger.arecord(task_id)).final:
-                        return
-                except LedgerUnavailableError:
-                    if not begun:
-                        raise
-                    await asyncio.sleep(_RECONNECT)
+            looked = 0
+            while not self.closed:
+                if topic.error is not None:
+                    raise topic.error
+                if topic.end is not None:
+                    return ending_in(topic.end) or await self.ledger.arecord(task_id)
+                if topic.heard == looked:
+                    await topic.turn()
                     continue
-                begun = True
-                news = await watcher.queue.get()
-                while news is not None and not news.final:
-                    news = await watcher.queue.get()
+                heard = topic.heard
+                try:
+                    record = await self.ledger.arecord(task_id)
+                except LedgerUnavailableError:
+                    if not looked:
+                        raise
+                    await asyncio.sleep(RECONNECT)
+                    continue
+                if record.final:
+                    return record
+                looked = heard
             raise LedgerUnavailableError(_CLOSING)
         finally:
-            await self._unsubscribe(watcher)
+            self.leave(topic)
 
     async def close(self) -> None:
         """End the feed, and what its watchers wait for."""
-        self._closed = True
-        for task_id in list(self._watchers):
-            self._offer(task_id, None)
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await reader
-        await self._drop()
+        self.closed = True
+        for topic in list(self._topics.values()):
+            topic.wake()
+        filling = self._filling
+        if filling is not None:
+            filling.cancel()
+            await asyncio.wait([filling])
+        await self._channels.close()
 
-    async def _replay(self, task_id: str, seen: tuple[int, int], record: Record | None) -> AsyncIterator[News]:
-        after = f"{seen[0]}-{seen[1]}"
-        if seen == (0, 0) and record is not None:
-            # Nothing of a task is older than the task: begin there, not at the stream's beginning.
-            after = f"{max(record.number('created') - 1, 0)}-0"
-        while after:
-            after, found = await self.ledger.arun(self.ledger.calls.replay(task_id, after))
-            for news in found:
-                yield news
+    # -- topics ---------------------------------------------------------------------------------------------------
 
-    async def _subscribe(self, watcher: Watcher) -> None:
-        async with self._changed:
-            if self._closed:
-                raise LedgerUnavailableError(_CLOSING)
-            first = not self._watchers[watcher.task_id]
-            self._watchers[watcher.task_id].add(watcher)
-            self._wanted.set()
-            if self._reader is None or self._reader.done():
-                self._reader = asyncio.create_task(self._read(), name="backyard-feed")
-            elif first and self._pubsub is not None:
-                try:
-                    async with asyncio.timeout(self.ledger.timeout):
-                        await self._pubsub.subscribe(self.ledger.keys.task(watcher.task_id))
-                except _BROKEN:
-                    await self._drop()  # the reader connects anew, and subscribes for all
+    def enter(self, task_id: str, *, watch: bool = False) -> Topic:
+        """Return a task's topic for one more who is interested.
 
-    async def _unsubscribe(self, watcher: Watcher) -> None:
-        async with self._changed:
-            watchers = self._watchers[watcher.task_id]
-            watchers.discard(watcher)
-            if watchers:
-                return
-            del self._watchers[watcher.task_id]
-            if not self._watchers:
-                self._wanted.clear()
-            if self._pubsub is not None:
-                with contextlib.suppress(*_BROKEN):
-                    async with asyncio.timeout(self.ledger.timeout):
-                        await self._pubsub.unsubscribe(self.ledger.keys.task(watcher.task_id))
+        Args:
+            task_id: The task.
+            watch: Whether all of its news is wanted, and not its end alone.
 
-    async def _read(self) -> None:
-        """Bring the news for as long as anybody watches."""
+        Raises:
+            LedgerUnavailableError: The feed is closed.
+        """
+        if self.closed:
+            raise LedgerUnavailableError(_CLOSING)
+        topic = self._topics.get(task_id)
+        if topic is None:
+            topic = self._topics[task_id] = Topic(task_id)
+            self._channels.join(self._prefix + task_id)
+            topic.limit = asyncio.get_running_loop().call_later(
+                self.ledger.timeout, self._refuse, [topic], self._away("no answer in time")
+            )
+        topic.users += 1
+        if watch and not topic.watched:
+            topic.watched = True
+            if topic.heard:
+                topic.join()
+                self._catch_up(topic)
+        return topic
+
+    def leave(self, topic: Topic) -> None:
+        """Note that one fewer is interested in a topic."""
+        topic.users -= 1
+        if not topic.users:
+            self._forget(topic)
+
+    def _forget(self, topic: Topic) -> None:
+        """Listen for a task no more; those who read its topic still may."""
+        topic.rest()
+        if self._topics.get(topic.task_id) is topic:
+            del self._topics[topic.task_id]
+            self._channels.leave(self._prefix + topic.task_id)
+
+    def _hear(self, channel: str, payload: bytes | None) -> None:
+        topic = self._topics.get(channel.removeprefix(self._prefix))
+        if topic is None:
+            return
         try:
-            while await self._anybody():
+            news = None if payload is None else read_published(payload)
+        except ValueError:  # a result that is no text; the stream and the record have it
+            news = None
+        if news is None:
+            topic.join()
+            if topic.watched:
+                self._catch_up(topic)
+            return
+        topic.hear(news)
+        if news.final:
+            self._forget(topic)
+
+    def _fail(self, error: Exception) -> None:
+        """The server cannot be reached: whoever has just come is told so, and the others wait for it."""
+        self._refuse([topic for topic in self._topics.values() if not topic.heard], self._away(error))
+
+    def _away(self, reason: object) -> LedgerUnavailableError:
+        return LedgerUnavailableError(
+            f"Redis at {shown(self.ledger.url)} does not answer ({reason}). Start it, and repeat."
+        )
+
+    def _refuse(self, topics: Sequence[Topic], error: LedgerUnavailableError) -> None:
+        for topic in topics:
+            topic.fail(error)
+            self._forget(topic)
+
+    # -- the past -------------------------------------------------------------------------------------------------
+
+    def _catch_up(self, topic: Topic) -> None:
+        self._behind[topic] = None
+        if self._filling is None:
+            self._filling = asyncio.get_running_loop().create_task(self._fill(), name="backyard-feed-past")
+
+    async def _fill(self) -> None:
+        """Read the past of topics from the stream, in one go for all that have come meanwhile."""
+        try:
+            while self._behind:
+                # Those who know nothing begin where the oldest of their tasks does, the others where they were.
+                new = next(iter(self._behind)).since is None
+                topics = [topic for topic in self._behind if (topic.since is None) == new][:TOGETHER]
+                for topic in topics:
+                    del self._behind[topic]
                 try:
-                    await self._connect()
-                    await self._pump()
-                except _BROKEN as error:
-                    logger.debug("The feed's connection broke, connecting anew: %r", error)
-                    await self._drop()
-                    await asyncio.sleep(_RECONNECT)
+                    await self._read_past(topics, "" if new else "{}-{}".format(*min(one.last for one in topics)))
+                except LedgerUnavailableError as error:
+                    if new:
+                        self._refuse(topics, error)
+                        continue
+                    await asyncio.sleep(RECONNECT)
+                    self._behind.update(dict.fromkeys(topic for topic in topics if topic.users))
         finally:
-            await self._drop()
+            self._filling = None
 
-    async def _anybody(self) -> bool:
-        """Wait a while for a watcher; if none comes, the reader ends, and the next watcher starts another."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._linger):
-                await self._wanted.wait()
-        async with self._changed:
-            if self._watchers:
-                return True
-            self._reader = None
-            await self._drop()
-            return False
-
-    async def _connect(self) -> None:
-        async with self._changed:
-            if self._pubsub is None:
-                client = redis.asyncio.Redis.from_url(
-                    self.ledger.url, socket_timeout=None, socket_connect_timeout=1, retry=_AT_ONCE, protocol=2
-                )
-                pubsub = client.pubsub(ignore_subscribe_messages=False)
-                self._pubsub = pubsub
-                async with asyncio.timeout(self.ledger.timeout):
-                    for task_id in self._watchers:
-                        await pubsub.subscribe(self.ledger.keys.task(task_id))
-
-    async def _pump(self) -> None:
-        pubsub = self._pubsub
-        asked = False
-        while self._watchers and pubsub is not None and pubsub is self._pubsub:
-            message = await pubsub.get_message(ignore_subscribe_messages=False, timeout=SILENCE)
-            if message is None and asked:
-                raise TimeoutError("The server is silent.")
-            if message is None:
-                await pubsub.ping()
-                asked = True
-                continue
-            asked = False
-            task_id = (message["channel"] or b"").decode().partition(":task:")[2]
-            if message["type"] == "subscribe":
-                # From here on nothing is missed; what came before is on the stream.
-                self._offer(task_id, None)
-            elif message["type"] == "message":
-                self._offer(task_id, read_published(message["data"]))
-
-    def _offer(self, task_id: str, news: News | None) -> None:
-        for watcher in self._watchers.get(task_id, ()):
-            watcher.offer(news)
-
-    async def _drop(self) -> None:
-        pubsub, self._pubsub = self._pubsub, None
-        if pubsub is not None:
-            with contextlib.suppress(*_BROKEN):
-                await pubsub.aclose()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+    async def _read_past(self, topics: Sequence[Topic], after: str) -> None:
+        begun = {topic.task_id: (topic, topic.heard, topic.last) for topic in topics}
+        first: Sequence[str] = ()
+        while True:
+            after, found, states = await self.ledger.ask(self.ledger.calls.replays(list(begun), after))
+            first = first or states
+            news: dict[str, list[News]] = {}
+            for one in found:
+                news.setdefault(one.task_id, []).append(one)
+            for task_id, some in news.items():
+                begun[task_id][0].fill(some)
+            if not after:
+                break
+        for (topic, heard, last), state in zip(begun.values(), first, strict=True):
+            if topic.heard == heard:  # else it is read once more, from here on
+                topic.catch_up(state, last)
+            if topic.over:
+                self._forget(topic)
