@@ -62,6 +62,10 @@ class Settings(BaseSettings):
     keep_audit: Annotated[
         float, Field(ge=60, description="Seconds the history keeps audit lines and webhook deliveries; a year.")
     ] = 31_536_000
+    background_nice: Annotated[
+        int,
+        Field(ge=0, le=19, description="How far keeper and Flower stand back where the machine is full; 0 not at all."),
+    ] = 10
     result_expires: Annotated[
         int,
         Field(
@@ -128,6 +132,10 @@ class Settings(BaseSettings):
         float, Field(gt=0, le=60, description="Seconds before an unanswered Redis command counts as failed.")
     ] = 2.0
     concurrency: Annotated[int | None, Field(ge=1, description="Tasks a worker runs at once. Unset: its cores.")] = None
+    async_concurrency: Annotated[
+        int,
+        Field(ge=1, le=100_000, description="`async def` tasks a worker runs at once, beside those, in one process."),
+    ] = 1_000
     host: Annotated[str, Field(description="Address the API listens on.")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535, description="Port of the API.")] = 8_000
     flower_port: Annotated[int, Field(ge=0, le=65_535, description="Port of Flower.")] = 5_555

@@ -154,8 +154,8 @@ def test_a_full_disk_is_no_reason_not_to_run(
 def test_last_words_are_those_of_the_task(tmp_path: Path, recorder: flight.Recorder) -> None:
     flight.begin("a", 1)
     flight.line("last")
-    assert flight.last_words(os.getpid() + 1, "a") == {}
-    words = flight.last_words(os.getpid(), "a")
+    assert flight.last_words(os.getpid() + 1) == {}
+    words = flight.last_words(os.getpid())["a"]
     assert words["lines"] == ["last"]
     assert words["peak_rss"] > 1_000_000
     assert entries(tmp_path) == {}

@@ -9,6 +9,7 @@ from celery import Celery
 
 from backyard.engine import dotted
 from backyard.engine.attempt import Services
+from backyard.engine.batches import Batching
 from backyard.engine.canary import add_canary
 from backyard.engine.cancelling import Cancelling
 from backyard.engine.control import Control
@@ -16,6 +17,7 @@ from backyard.engine.duty import Duty
 from backyard.engine.queues import DEFAULT_QUEUE, make_queue
 from backyard.engine.steps import RollCall, SetAside
 from backyard.engine.task import BackyardTask, adopted
+from backyard.engine.telling import Telling, YardEvents
 from backyard.engine.worker_log import YardLogging
 from backyard.ledger.keys import PRIORITY
 from backyard.settings import Settings
@@ -28,6 +30,7 @@ class YardCelery(Celery):
 
     amqp_cls = "backyard.engine.amqp:YardAMQP"
     log_cls = YardLogging
+    events_cls = YardEvents
 
     def _task_from_fun(self, fun: Any, name: str | None = None, base: type | None = None, **options: Any) -> Any:
         return super()._task_from_fun(fun, name=name, base=base and adopted(base), **options)
@@ -58,7 +61,7 @@ def make_celery(yard: str, url: str, settings: Settings, services: Services) -> 
     app = YardCelery(yard, task_cls=BackyardTask, control=Control, set_as_current=False)
     app.services = services
     app.yard_settings = settings
-    app.steps["consumer"].update((SetAside, RollCall, Cancelling))
+    app.steps["consumer"].update((SetAside, RollCall, Cancelling, Batching, Telling))
     app.steps["worker"].add(Duty)
     app.conf.update(configuration(yard, url, settings))
     add_canary(app)
@@ -96,7 +99,7 @@ def configuration(yard: str, url: str, settings: Settings) -> dict[str, Any]:
         "task_queues": [make_queue(DEFAULT_QUEUE)],
         "task_create_missing_queues": True,
         "task_default_priority": PRIORITY["normal"],
-        # Flower shows a task from the moment it is sent.
+        # Flower shows a task from the moment it is sent. Where nobody listens, nothing is sent: see telling.py.
         "task_send_sent_event": True,
         "worker_send_task_events": True,
         # Running tasks go on when the connection breaks: their lease is renewed, and nobody starts them twice.

@@ -30,7 +30,7 @@ from backyard.core.states import Verb
 from backyard.engine import flight, soft_limit
 from backyard.engine.again import cause_of, decide, last_failure, put_off
 from backyard.engine.backend import InvalidResultError, kind_of
-from backyard.engine.current import Attempt, set_current
+from backyard.engine.current import Attempt, set_current, started_ahead
 from backyard.engine.discretion import cleansed, discreet, hushed
 from backyard.engine.limits import limits_of
 from backyard.engine.loop import loop_thread
@@ -38,7 +38,7 @@ from backyard.engine.message import ETA
 from backyard.engine.task_log import kept, open_log
 from backyard.files import Files
 from backyard.ledger.ledger import Ledger
-from backyard.ledger.task_calls import Deaths
+from backyard.ledger.task_calls import Deaths, Started
 from backyard.ledger.task_log import ROOM
 
 logger = logging.getLogger("backyard.attempt")
@@ -152,7 +152,7 @@ def perform(task: Attempted, attempt: Attempt, args: tuple[Any, ...], kwargs: Ma
         context.secrets = attempt.secrets
         with discreet(attempt.secrets):
             arguments = definition.arguments(definition.parse(text))
-            return encode_output(definition, attempt, call(definition, context, arguments, services.cancel_grace))
+            return encode_output(definition, attempt, call(definition, context, arguments, services))
     except TaskCancelledError:
         # Another task's result may raise it as well, and that is a failure like any other.
         attempt.stopped = context.stopping
@@ -170,21 +170,7 @@ def start(task: Attempted, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
     request = task.request
     ledger = task.yard_services.ledger
     worker = request.hostname or "unknown"
-    limits = limits_of(task.yard_definition, args, kwargs, task.yard_services.max_running)
-    entry = request.get("entry") or ""
-    call = ledger.calls.start(request.id, entry, uuid.uuid4().hex, worker, task.yard_deaths, limits)
-    waits = False
-    while True:
-        try:
-            answer = ledger.run(call)
-            break
-        except LedgerUnavailableError as error:
-            if not waits:
-                logger.warning("Task %s waits to start: %s", request.id, error)
-            waits = True
-            if soft_limit.came():
-                give_way(request.id)
-            time.sleep(AWAY)
+    answer = started_ahead(request.id) or ask_to_start(task, worker, args, kwargs)
     if answer.attempt is None:
         logger.info("Task %s does not start: %s", request.id, answer.reason)
         if answer.reason in NEVER:
@@ -200,6 +186,25 @@ def start(task: Attempted, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
     set_current(attempt)
     flight.begin(attempt.task_id, attempt.number, attempt.log.scrub)
     return attempt
+
+
+def ask_to_start(task: Attempted, worker: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Started:
+    """Ask the ledger for the attempt, for as long as its server is away."""
+    request, services = task.request, task.yard_services
+    limits = limits_of(task.yard_definition, args, kwargs, services.max_running)
+    entry = request.get("entry") or ""
+    call = services.ledger.calls.start(request.id, entry, uuid.uuid4().hex, worker, task.yard_deaths, limits)
+    waits = False
+    while True:
+        try:
+            return services.ledger.run(call)
+        except LedgerUnavailableError as error:
+            if not waits:
+                logger.warning("Task %s waits to start: %s", request.id, error)
+            waits = True
+            if soft_limit.came():
+                give_way(request.id)
+            time.sleep(AWAY)
 
 
 def give_way(task_id: str) -> NoReturn:
@@ -244,14 +249,14 @@ def open_input(
     return definition.open(to_json(values, bytes_mode="base64"))
 
 
-def call(definition: Definition, context: Context, arguments: dict[str, Any], cancel_grace: float) -> Any:
+def call(definition: Definition, context: Context, arguments: dict[str, Any], services: Services) -> Any:
     """Call the function; a coroutine runs on the process's one event loop."""
     if definition.shape.context is not None:
         arguments[definition.shape.context] = context
     value = definition.function(**arguments)
     if not definition.shape.is_async:
         return value
-    return loop_thread().run(value, lambda: context.cancelled, cancel_grace)
+    return loop_thread().run(value, context, services.ledger, services.cancel_grace)
 
 
 def encode_output(definition: Definition, attempt: Attempt, value: Any) -> Any:

@@ -17,17 +17,19 @@ from kombu.utils.encoding import ensure_bytes
 
 from backyard.core.errors import BackyardError
 from backyard.core.failure import failure_of
-from backyard.core.models import FailureKind, Progress
+from backyard.core.models import FailureKind
 from backyard.core.secrets import scrubbed
 from backyard.core.states import FINAL, State, Verb
-from backyard.engine.current import Attempt, current_attempt
+from backyard.engine.current import Attempt, current_attempt, settled_later
+from backyard.engine.encoded import progress_in, revoked, terminated
 from backyard.engine.patience import PatientBackend
 from backyard.engine.waiting import Client, ResultConsumer
+from backyard.ledger.away import unavailable
 from backyard.ledger.call import Call, Word
 from backyard.ledger.calls import Calls
 from backyard.ledger.events import read_published
 from backyard.ledger.keys import Keys
-from backyard.ledger.ledger import send, unavailable
+from backyard.ledger.ledger import send
 from backyard.ledger.record import Record
 
 logger = logging.getLogger("backyard.backend")
@@ -71,6 +73,10 @@ class LedgerBackend(PatientBackend, stock.RedisBackend):
         self.task_keyprefix = ensure_bytes(f"{prefix}{'task' if self.fenced else 'meta'}:")
         self.group_keyprefix = ensure_bytes(f"{prefix}group:")
         self.chord_keyprefix = ensure_bytes(f"{prefix}chord:")
+
+    @cached_property
+    def _extended(self) -> bool:
+        return bool(self.app.conf.find_value_for_key("extended", "result"))
 
     def _get_client(self) -> type[Client]:
         return Client
@@ -180,9 +186,10 @@ class LedgerBackend(PatientBackend, stock.RedisBackend):
         verb = _VERBS.get(known)
         if attempt is not None and verb is not None:
             event = "progress" if known is State.PROGRESS else "state"
-            moved = self.send(
-                self.calls.move(verb, task_id, attempt=attempt.number, event=event, data=data, fields=fields)
-            )
+            call = self.calls.move(verb, task_id, attempt=attempt.number, event=event, data=data, fields=fields)
+            if known in FINAL and settled_later(task_id, call):
+                return result
+            moved = self.send(call)
             outcome = "moved" if moved.applied else moved.outcome
         else:
             number = attempt.number if attempt else None
@@ -223,7 +230,7 @@ class LedgerBackend(PatientBackend, stock.RedisBackend):
                 failure = failure_of(self.exception_to_python(result) or Exception(state), kind_of(result), traceback)
             data = json.dumps({"kind": failure.kind, "type": failure.type, "message": failure.message})
             kept: dict[str, Word] = {"exception": self.encode(result)}
-            if known is State.REVOKED and _terminated(result):
+            if known is State.REVOKED and terminated(result):
                 kept["killed"] = 1
             if known is not State.REVOKED:
                 kept["failure"] = failure.model_dump_json(exclude_none=True)
@@ -232,7 +239,7 @@ class LedgerBackend(PatientBackend, stock.RedisBackend):
             return kept, data
         result = scrubbed(result, attempt.secrets if attempt else ())
         if known is State.PROGRESS:
-            report = _progress(result)
+            report = progress_in(result)
             kept = {"label": state, "custom": self.encode(result)}
             if report is not None:
                 kept["progress"] = report.model_dump_json()
@@ -245,7 +252,7 @@ class LedgerBackend(PatientBackend, stock.RedisBackend):
         children = self.current_task_children(request)
         if children:
             extras["children"] = children
-        if self.app.conf.find_value_for_key("extended", "result") and request:
+        if self._extended and request:
             meta = self._get_result_meta(None, "", None, request)
             extras.update({key: value for key, value in meta.items() if key not in _OWN})
         return extras
@@ -290,7 +297,7 @@ class LedgerBackend(PatientBackend, stock.RedisBackend):
             failure = record.failure if state is State.FAILURE else None
             if failure is not None and failure.kind is FailureKind.EXPIRED:
                 # What Celery's own callers expect of a task that did not start in time.
-                meta["status"], meta["result"] = states.REVOKED, _revoked("expired")
+                meta["status"], meta["result"] = states.REVOKED, revoked("expired")
             else:
                 meta["result"] = self._exception(record)
                 meta["traceback"] = record.text("traceback")
@@ -306,7 +313,7 @@ class LedgerBackend(PatientBackend, stock.RedisBackend):
         if record.state is State.REVOKED:
             # A retry before the cancel may have left its own.
             named = isinstance(kept, dict) and kept.get("exc_type") == TaskRevokedError.__name__
-            return kept if named else _revoked("cancelled")
+            return kept if named else revoked("cancelled")
         if kept is not None:
             return kept
         failure = record.failure
@@ -377,23 +384,3 @@ def _entry(request: Any) -> str:
     """Return the queue entry that a request was delivered with, if it is one of ours."""
     entry = getattr(request, "entry", None)
     return entry if isinstance(entry, str) else ""
-
-
-def _terminated(result: Any) -> bool:
-    """Whether the process of a revoked task was killed, as Celery encodes that."""
-    return isinstance(result, dict) and tuple(result.get("exc_message") or ()) == ("terminated",)
-
-
-def _revoked(reason: str) -> dict[str, Any]:
-    return {"exc_type": TaskRevokedError.__name__, "exc_message": [reason], "exc_module": TaskRevokedError.__module__}
-
-
-def _progress(meta: Any) -> Progress | None:
-    """Read the habit of Celery's users: ``update_state(state="PROGRESS", meta={"current": 3, "total": 10})``."""
-    if not isinstance(meta, dict) or not isinstance(meta.get("current"), int | float):
-        return None
-    total = meta.get("total")
-    message = meta.get("message") or meta.get("status")
-    return Progress.of(
-        meta["current"], total if isinstance(total, int | float) else None, str(message) if message else None
-    )

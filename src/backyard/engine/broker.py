@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import socket
 import uuid
 from collections.abc import Callable, Sequence
@@ -24,27 +23,27 @@ from kombu.utils.json import dumps
 
 from backyard.engine.current import current_attempt, lineage, note_accepted, running
 from backyard.engine.delivery import Message, QoS, Row, read_taken, read_waited
+from backyard.engine.fanout import FanoutChannel
 from backyard.engine.intake import intake
 from backyard.engine.message import MalformedMessageError, is_task, read_message, submission_of
 from backyard.engine.panel import install
 from backyard.engine.pulse import Pulse, pulse_of
+from backyard.ledger.away import refusing, unavailable
 from backyard.ledger.call import Call
 from backyard.ledger.calls import Calls
 from backyard.ledger.keys import PRIORITY, Keys, lane_of
-from backyard.ledger.ledger import refusing, send, unavailable
+from backyard.ledger.ledger import send
 from backyard.ledger.scripts import script
 
 logger = logging.getLogger("backyard.broker")
 install()
 
-#: The queues that answers to remote control come on, as kombu names them.
-REPLIES = re.compile(r".\.reply\..+\.pidbox$")
 UNBOUNDED = 64
 PURGED_AT_ONCE = 500
 REFUSED = 0.2  # seconds to wait where the server refuses to hand out
 
 
-class Channel(stock.Channel):
+class Channel(FanoutChannel):
     """A channel of the yard that ``transport_options`` names."""
 
     QoS = QoS
@@ -81,11 +80,10 @@ class Channel(stock.Channel):
         self._more = True
         #: What the read under way asked for: "take" what is there, "wait" for an entry, or "mail".
         self._reading = "mail"
-        #: How many entries that read may bring; None is any number.
+        #: For how many entries there is room; None is any number.
         self._most: int | None = None
-
-    def _is_mailbox(self, queue: str) -> bool:
-        return queue in self._fanout_queues or REPLIES.search(queue) is not None
+        #: Runs short tasks together, in a worker that can.
+        self.batches: Any = None
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - kombu's signature
         if self.connection is None:
@@ -219,7 +217,8 @@ class Channel(stock.Channel):
         self._brpop_sent_at = monotonic()
         self._reading = "take" if self._more else "wait"
         if self._reading == "take":
-            most = UNBOUNDED if self._most is None else max(self._most, 1)
+            most = UNBOUNDED if self._most is None else self._most
+            most = most if self.batches is None else self.batches.wanted(most)
             self._take = self.calls.take(self.consumer, most, self.lease, queues)
             command = ["EVALSHA", script("take").sha, 1, self.calls.keys.prefix, *self._take.words]
         else:
@@ -238,14 +237,17 @@ class Channel(stock.Channel):
         if intake.closed:
             self._release(rows)  # handed out while the worker was told to take no more
             raise Empty
-        if self._reading == "wait" and self._most is not None:
-            # A blocking read brings one entry of each lane that has some; another worker may have room for the rest.
-            rows, rest = rows[: max(self._most, 1)], rows[max(self._most, 1) :]
-            self._release(rest)
-        for row in rows:
-            self._deliver_row(*row)
         if not rows:
             raise Empty
+        if self.batches is not None:
+            rows, rest = self.batches.place(rows, self._most or 1)
+        else:
+            # A blocking read brings one entry of each lane that has some; another worker may have room for the rest.
+            most = len(rows) if self._most is None else self._most
+            rows, rest = rows[:most], rows[most:]
+        self._release(rest)
+        for row in rows:
+            self._deliver_row(*row)
         return True
 
     def _release(self, rows: Sequence[tuple[str, str, str, bytes, bool]]) -> None:

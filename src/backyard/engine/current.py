@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Protocol
 
 from backyard.core.models import Failure
-from backyard.ledger.call import Word
+from backyard.ledger.call import Call, Word
+from backyard.ledger.task_calls import Moved, Started
 from backyard.ledger.task_log import TaskLog
 
 
@@ -89,3 +91,32 @@ def accepted_for(sent: str) -> str:
     """Return the task that the message sent last from here stands for."""
     known = _accepted.get()
     return known[1] if known is not None and known[0] == sent else sent
+
+
+class Turn(Protocol):
+    """What runs the tasks of this process, where it talks to the ledger for many of them at once."""
+
+    def started(self, task_id: str) -> Started | None:
+        """Return the ledger's answer to a start, where that was asked for already."""
+
+    def settle(self, task_id: str, call: Call[Moved]) -> bool:
+        """Take an outcome on the way; False where it is not for this one to do."""
+
+
+_turn: Turn | None = None
+
+
+def set_turn(turn: Turn | None) -> None:
+    """Say what runs the tasks of this process from now on; None, where each speaks for itself."""
+    global _turn  # noqa: PLW0603 - one a process is the point
+    _turn = turn
+
+
+def started_ahead(task_id: str) -> Started | None:
+    """Return the ledger's answer to a start, where that was asked for together with others."""
+    return None if _turn is None else _turn.started(task_id)
+
+
+def settled_later(task_id: str, call: Call[Moved]) -> bool:
+    """Whether an outcome goes to the ledger together with others, and not now."""
+    return _turn is not None and _turn.settle(task_id, call)

@@ -1,4 +1,4 @@
-"""What the worker's main process knows of a child of its pool that died under a task."""
+"""What the worker's main process knows of a child of its own that died under tasks."""
 
 from __future__ import annotations
 
@@ -17,23 +17,38 @@ from backyard.engine.pulse import stopping
 _STATUS = re.compile(r"exited prematurely: (signal|exitcode) (\d+)")
 
 
-def death_of(request: Any, error: BaseException) -> tuple[str, dict[str, Any]] | None:
+def death_of(
+    error: BaseException, pid: int | None, task_id: str, hostname: str | None
+) -> tuple[str, dict[str, Any]] | None:
     """Return why a task goes back whose process is gone, and what is known of it; None where the process lives.
 
     Args:
-        request: Celery's request.
         error: What the pool reports in place of a result.
+        pid: The process that ran the task, if that is known.
+        task_id: The task's id.
+        hostname: The worker's name.
     """
-    if not isinstance(error, WorkerLostError | SystemExit | KeyboardInterrupt) or request.worker_pid == os.getpid():
+    if not isinstance(error, WorkerLostError | SystemExit | KeyboardInterrupt) or pid == os.getpid():
         return None
-    evidence: dict[str, Any] = {"host": socket.gethostname(), "worker": request.hostname}
+    status = None
     said = _STATUS.search(str(error))
     if said is not None:
-        number = int(said[2])
-        evidence.update({"signal": signal_name(number)} if said[1] == "signal" else {"exit_code": number})
+        status = -int(said[2]) if said[1] == "signal" else int(said[2])
     elif isinstance(error, SystemExit) and isinstance(error.code, int):
-        evidence["exit_code"] = error.code
-    if request.worker_pid:
-        evidence.update(flight.last_words(request.worker_pid, request.id))
-    # A worker that was told to stop ends its pool itself: that is not the task's doing.
+        status = error.code
+    reason, evidence = death_with(status, hostname)
+    return reason, {**evidence, **(flight.last_words(pid).get(task_id, {}) if pid else {})}
+
+
+def death_with(status: int | None, hostname: str | None) -> tuple[str, dict[str, Any]]:
+    """Return why tasks go back whose process ended with a status, and what that says.
+
+    Args:
+        status: Its exit code, or a signal's number below zero; None where unknown.
+        hostname: The worker's name.
+    """
+    evidence: dict[str, Any] = {"host": socket.gethostname(), "worker": hostname}
+    if status is not None:
+        evidence |= {"signal": signal_name(-status)} if status < 0 else {"exit_code": status}
+    # A worker that was told to stop ends its processes itself: that is not the task's doing.
     return ("shutdown" if stopping() else "crashed"), evidence

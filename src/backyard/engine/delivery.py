@@ -23,10 +23,16 @@ class QoS(virtual.QoS):
         """Whether more may be taken: not over the limit, and not when the worker drains or stops."""
         # A read under way is waited for all the same: what it brings goes back.
         closed = intake.closed and self.channel.task_queues and not self.channel._in_poll  # noqa: SLF001 - kombu's own
-        if not closed and super().can_consume():
+        if not closed and self.can_consume_max_estimate() != 0:
             return True
         intake.read()  # that nothing is read is no fault now
         return False
+
+    def can_consume_max_estimate(self) -> int | None:
+        """Return how many entries there is room for; None where that is any number. A batch under way counts as one."""
+        room: int | None = super().can_consume_max_estimate()
+        batches = self.channel.batches
+        return room if room is None or batches is None else batches.room(room)
 
     def ack(self, delivery_tag: str) -> None:
         """Drop an entry that was dealt with."""

@@ -71,6 +71,9 @@ class Duty(bootsteps.StartStopStep):
         consumer = getattr(worker.consumer, "task_consumer", None)
         if consumer is not None:
             consumer.channel.stop_taking()
+        batches = getattr(worker.consumer, "batches", None)
+        if batches is not None and batches.hosting is not None:
+            batches.hosting.end()
 
     def on_drain(self, *, stay: bool) -> None:
         """Take nothing more, for somebody asked; end when all that runs is finished, or stay.

@@ -15,6 +15,7 @@ import shutil
 import stat
 import tempfile
 import threading
+import time
 from collections import deque
 from contextvars import ContextVar
 from pathlib import Path
@@ -32,6 +33,10 @@ PREFIX = "backyard-"
 #: Log lines kept of an attempt, and bytes kept of each.
 LINES = 20
 LONGEST = 300
+#: Seconds that the peak of memory is not looked at anew when an attempt begins.
+PEAK_HOLDS = 0.1
+#: Files of one process. What runs beside as many others is not recorded: a thousand files would be more than help.
+FILES = 100
 
 
 class Slot:
@@ -43,6 +48,8 @@ class Slot:
         self._lines: deque[str] = deque(maxlen=LINES)
         self._scrub: Scrub = same
         self._lock = threading.Lock()
+        self._peak = 0
+        self._peak_at = 0.0
 
     def begin(self, task_id: str, attempt: int, scrub: Scrub = same) -> None:
         """Note which attempt runs from now on, and what takes out of its lines what nobody may read."""
@@ -50,6 +57,9 @@ class Slot:
             self._scrub = scrub
             self._entry = {"task": task_id, "attempt": attempt}
             self._lines.clear()
+            # Asking for it takes longer than a short task, of which there may be thousands a second.
+            if (now := time.monotonic()) >= self._peak_at:
+                self._peak, self._peak_at = own_peak_rss(), now + PEAK_HOLDS
             self._write()
 
     def line(self, text: str) -> None:
@@ -57,11 +67,12 @@ class Slot:
         text = self._scrub(text)
         with self._lock:
             self._lines.append(text.encode("utf-8", "backslashreplace")[:LONGEST].decode("utf-8", "ignore"))
+            # The peak is only seen now and then from outside; a process that fills up the memory is often gone before.
+            self._peak = own_peak_rss()
             self._write()
 
     def _write(self) -> None:
-        # The peak is only seen now and then from outside; a process that fills up the memory is often gone before that.
-        self.file.write({**self._entry, "peak_rss": own_peak_rss(), "lines": self._lines})
+        self.file.write({**self._entry, "peak_rss": self._peak, "lines": self._lines})
 
 
 class Recorder(logging.Handler):
@@ -80,11 +91,13 @@ class Recorder(logging.Handler):
         self._turn = threading.Lock()
         self._started = start_of(self.pid)
 
-    def take(self) -> Slot:
-        """Return a slot that nobody uses."""
+    def take(self) -> Slot | None:
+        """Return a slot that nobody uses; None where there are enough."""
         with self._turn:
             if self._free:
                 return self._free.pop()
+            if len(self._slots) == FILES:
+                return None
             path = self._folder / f"{self.pid}.{len(self._slots)}"
             path.unlink(missing_ok=True)  # of a process that had the same id
             self._slots.append(Slot(FlightFile(path, self._started)))
@@ -193,8 +206,9 @@ def begin(task_id: str, attempt: int, scrub: Scrub = same) -> None:
     except OSError as error:
         logger.warning("The flight recorder cannot write: %s", error)
         return
-    _slot.set(slot)
-    slot.begin(task_id, attempt, scrub)
+    if slot is not None:
+        _slot.set(slot)
+        slot.begin(task_id, attempt, scrub)
 
 
 def end() -> None:
@@ -214,14 +228,23 @@ def line(text: str) -> None:
         slot.line(text)
 
 
-def last_words(pid: int, task_id: str) -> dict[str, Any]:
-    """Return what a process that is gone said of a task last: ``peak_rss`` and ``lines``; its files go."""
-    known: dict[str, Any] = {}
+def last_task(pid: int) -> str | None:
+    """Return the task that a process ran last, or runs now; None where nothing is known of it."""
+    for path in flights(_folder, pid) if _folder is not None else ():
+        entry = read_flight(path)
+        if entry and entry.get("task"):
+            return str(entry["task"])
+    return None
+
+
+def last_words(pid: int) -> dict[str, dict[str, Any]]:
+    """Return what a process that is gone said of each of its tasks last: ``peak_rss`` and ``lines``; its files go."""
+    known: dict[str, dict[str, Any]] = {}
     if _folder is not None:
         for path in flights(_folder, pid):
             entry = read_flight(path)
-            if entry and entry.get("task") == task_id:
-                known = {name: entry[name] for name in ("peak_rss", "lines") if entry.get(name)}
+            if entry and entry.get("task"):
+                known[entry["task"]] = {name: entry[name] for name in ("peak_rss", "lines") if entry.get(name)}
             path.unlink(missing_ok=True)
     return known
 
@@ -235,7 +258,9 @@ def _on_child(**_: Any) -> None:
     found = recorder()
     if found is not None:
         with contextlib.suppress(OSError):
-            found.leave(found.take())
+            slot = found.take()
+            if slot is not None:
+                found.leave(slot)
 
 
 def _on_child_end(**_: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from collections import deque
 from typing import Any
@@ -10,9 +11,13 @@ from typing import Any
 from celery.concurrency.prefork import TaskPool
 from celery.worker import state as worker_state
 
+from backyard.engine.batches import hosted, running_in_batches
 from backyard.ledger.ledger import Ledger
 
 logger = logging.getLogger("backyard.force")
+
+#: Why a coroutine that runs beside others is not killed.
+SHARED = "It shares its process with other async tasks: it is killed when it is alone there, unless it stops by itself."
 
 
 class Force:
@@ -51,6 +56,12 @@ class Force:
             running = [(str(one.id), str(one.request_dict.get("entry") or "")) for one in worker_state.active_requests]
         except RuntimeError:  # one began or ended meanwhile: the next look is soon
             return
+        running += [(one.task_id, one.entry) for one in running_in_batches()]
+        beside = [(one.task_id, one.entry) for one in hosted()]
+        if len(beside) > 1:
+            self.ledger.run(self.ledger.calls.overdue(self.grace, SHARED, beside))
+        else:
+            running += beside
         if running:
             self._overdue.extend(self.ledger.run(self.ledger.calls.overdue(self.grace, self.held, running)))
 
@@ -59,7 +70,17 @@ class Force:
         overdue: set[str] = set()
         while self._overdue:
             overdue.add(self._overdue.popleft())
-        for request in list(worker_state.active_requests) if overdue else ():
-            if request.id in overdue and request.worker_pid:
-                logger.warning("Task %s did not stop within %g s: its process is killed", request.id, self.grace)
-                self.consumer.pool.terminate_job(request.worker_pid, signal.SIGKILL)
+        if not overdue:
+            return
+        alone = [(request.id, request.worker_pid) for request in list(worker_state.active_requests)]
+        for task_id, pid in (*alone, *((one.task_id, one.pid) for one in running_in_batches())):
+            if task_id in overdue and pid:
+                self._note(task_id)
+                self.consumer.pool.terminate_job(pid, signal.SIGKILL)
+        beside = hosted()
+        if len(beside) == 1 and beside[0].task_id in overdue and beside[0].pid:
+            self._note(beside[0].task_id)
+            os.kill(beside[0].pid, signal.SIGKILL)
+
+    def _note(self, task_id: str) -> None:
+        logger.warning("Task %s did not stop within %g s: its process is killed", task_id, self.grace)

@@ -21,6 +21,7 @@ from celery.worker import state as celery_state
 
 from backyard.core.errors import LedgerUnavailableError
 from backyard.core.worker import WorkerState
+from backyard.engine.batches import host_pid, hosted, running_in_batches
 from backyard.ledger.call import Word
 from backyard.ledger.ledger import Ledger
 
@@ -165,9 +166,10 @@ class Presence:
 
 def running_ids() -> list[str]:
     """Return ids of tasks that this worker runs, as its main process knows."""
+    others = [one.task_id for one in (*running_in_batches(), *hosted())]
     while True:
         try:
-            return [request.id for request in list(celery_state.active_requests)[:RUNNING_SHOWN]]
+            return [*(request.id for request in list(celery_state.active_requests)), *others][:RUNNING_SHOWN]
         except RuntimeError:  # the main thread put one in meanwhile
             continue
 
@@ -183,9 +185,10 @@ def pool_name(pool: Any) -> str:
 
 
 def children_of(worker: Any) -> list[int]:
-    """Return the process ids of the pool's children; other pools than prefork have none."""
+    """Return the process ids of the pool's children and of the host's; other pools than prefork have none."""
     pool = getattr(getattr(worker.pool, "_pool", None), "_pool", None)
-    return [child.pid for child in list(pool)] if isinstance(pool, list) else []
+    host = host_pid()
+    return [*([child.pid for child in list(pool)] if isinstance(pool, list) else ()), *((host,) if host else ())]
 
 
 def memory_of(worker: Any) -> int:

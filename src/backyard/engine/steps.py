@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 import redis
@@ -14,6 +15,7 @@ from celery.worker.state import task_ready
 from backyard.core.secrets import masked
 from backyard.engine.deaths import death_of
 from backyard.engine.hard_limit import tried_again
+from backyard.engine.pace import pace
 
 logger = logging.getLogger("backyard.worker")
 
@@ -42,7 +44,7 @@ class Request(CeleryRequest):
             self.acknowledge()
             self.send_event("task-retried", exception=repr(error), traceback=None)
             return
-        death = death_of(self, error)
+        death = death_of(error, self.worker_pid, self.id, self.hostname)
         if death is not None:
             self.message.channel.deaths[self.message.delivery_tag] = death
         super().on_failure(exc_info, *args, **options)
@@ -55,6 +57,12 @@ class Request(CeleryRequest):
         if stored and self._context.chord:
             self.reject(requeue=True)
         return stored
+
+    def acknowledge(self) -> None:
+        """Drop the entry, and note how long the task took."""
+        if self.time_start is not None:
+            pace.note(self.type, time.time() - self.time_start)
+        super().acknowledge()
 
     def on_timeout(self, soft: bool, timeout: float) -> None:  # noqa: FBT001 - Celery's signature
         """Leave a hard limit alone after which the task was sent anew: the pool tells of its failure first."""

@@ -1,0 +1,370 @@
+"""A batch: short tasks that one process of the pool runs one after the other, with one round trip for many of them.
+
+What begins and what has ended goes to the ledger together, and the next tasks are begun while those before them run.
+A task that takes longer than expected holds nobody up: a second thread says what has ended meanwhile, and gives back
+what has not begun.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from celery import signals, states
+from celery._state import get_current_app
+from celery.app.task import Context
+from celery.app.trace import build_tracer
+from celery.app.trace import logger as trace_logger
+from pydantic_core import from_json
+
+from backyard.engine import soft_limit
+from backyard.engine.current import Turn, set_turn
+from backyard.engine.delivery import Row
+from backyard.engine.message import check_body, message_in
+from backyard.ledger.ahead import Ahead, insist
+from backyard.ledger.call import Call
+from backyard.ledger.calls import Calls
+from backyard.ledger.ledger import Ledger
+from backyard.ledger.task_calls import Moved, Started
+from backyard.ledger.together import together
+
+logger = logging.getLogger("backyard.batch")
+
+#: Seconds that an outcome waits for others.
+WAITS = 0.01
+#: Seconds after which a task that still runs holds nobody up any more.
+LONG = 0.05
+#: What a batch tells of each task that it has run: id, name, state, and the seconds it took.
+Told = tuple[str, str, str, float]
+
+_tokens = (f"{uuid.uuid4().hex}.{number}" for number in itertools.count())
+
+
+@dataclass(slots=True)
+class Item:
+    """One task of a batch.
+
+    Args:
+        place: Queue, lane and entry id of its entry.
+        request: What Celery calls its request.
+        task: The Celery task.
+        started: The ledger's answer to its start, once that is here.
+    """
+
+    place: tuple[str, str, str]
+    request: dict[str, Any]
+    task: Any
+    started: Started | None = None
+
+    @property
+    def task_id(self) -> str:
+        """The task's id."""
+        return str(self.request["id"])
+
+
+def run_batch(rows: Sequence[Row], hostname: str, at_once: int) -> list[Told]:
+    """Run a batch in a process of the pool.
+
+    Args:
+        rows: The queue entries, as they were taken.
+        hostname: The worker's name.
+        at_once: Tasks that are begun together.
+
+    Returns:
+        What came of those that were run here.
+    """
+    app = get_current_app()
+    batch = Batch(app, [read_item(app, row, hostname) for row in rows], at_once, quiet=len(rows) > 1)
+    set_turn(batch)
+    try:
+        with soft_limit.absent():
+            batch.run()
+    finally:
+        set_turn(None)
+        batch.close()
+    return batch.told
+
+
+def read_item(app: Any, row: Row, hostname: str) -> Item:
+    """Make of a queue entry what Celery's worker makes of it for its pool.
+
+    Args:
+        app: The yard's Celery app.
+        row: The entry; :class:`~backyard.engine.eligible.Eligible` has looked at it, but not into its body.
+        hostname: The worker's name.
+
+    Raises:
+        MalformedMessageError: Its body is not that of a task.
+    """
+    queue, lane, entry, text, _ = row
+    message = message_in(text)
+    headers, properties = message["headers"], message["properties"]
+    body = from_json(message["body"])
+    check_body(body)
+    args, kwargs, embed = body
+    information = properties.get("delivery_info") or {}
+    properties["delivery_tag"] = f"{queue}/{lane}/{entry}"
+    request = {
+        **headers, **embed, "args": args, "kwargs": kwargs, "properties": properties, "hostname": hostname,
+        "reply_to": properties.get("reply_to"), "correlation_id": properties.get("correlation_id"), "is_eager": False,
+        "delivery_info": {
+            "exchange": information.get("exchange"), "routing_key": information.get("routing_key"),
+            "priority": properties.get("priority"), "redelivered": False,
+        },
+        "entry": f"{lane}/{entry}",
+    }  # fmt: skip
+    return Item((queue, lane, entry), request, app.tasks[headers["task"]])
+
+
+class Batch(Turn):
+    """Runs the tasks of a batch. Its main thread runs them; a second one looks after it.
+
+    Args:
+        app: The yard's Celery app.
+        items: The tasks.
+        at_once: Tasks that are begun together.
+        quiet: Whether a success is no line in the worker's own log.
+    """
+
+    def __init__(self, app: Any, items: Iterable[Item], at_once: int, *, quiet: bool) -> None:
+        self.app = app
+        self.ledger: Ledger = app.services.ledger
+        self.told: list[Told] = []
+        self.running_since: float | None = None
+        self._at_once = at_once
+        self._quiet = quiet
+        self._waiting = deque(items)
+        self._asked: list[Item] = []
+        self._begun: deque[Item] = deque()
+        self._here: Item | None = None
+        self._settled = False
+        self._ended: list[Call[Any]] = []
+        self._line = Ahead(self.ledger)
+        # The thread that looks after the batch takes away what has not begun, and sends what has ended.
+        self._lock = threading.RLock()
+        self._sending = threading.Lock()
+
+    def run(self) -> None:
+        """Run all that the batch has, or has left."""
+        self._hear(self._ask(self._pick()))
+        watch().look_after(self)
+        while self._begun:
+            asked = self._ask(self._pick()) if self._waiting else None
+            while (item := self._next()) is not None:
+                self._perform(item)
+            if asked is not None:
+                self._hear(asked)
+        self.send_ended()
+
+    def close(self) -> None:
+        """End, and let what may come too late find nothing."""
+        watch().leave()
+        self._line.close()
+
+    # -- as the attempt and the backend see it --------------------------------------------------------------------
+
+    def started(self, task_id: str) -> Started | None:
+        """Return the ledger's answer to the start of the task that runs now."""
+        return self._here.started if self._here is not None and self._here.task_id == task_id else None
+
+    def settle(self, task_id: str, call: Call[Moved]) -> bool:
+        """Take the outcome of the task that runs now on the way; False where it is not one of this batch."""
+        item = self._here
+        if item is None or item.task_id != task_id:
+            return False
+        calls = self.ledger.calls
+        with self._lock:
+            self._ended += (call, calls.acknowledge([item.place]))
+        self._settled = True
+        return True
+
+    # -- begin and end --------------------------------------------------------------------------------------------
+
+    def _pick(self) -> list[Item]:
+        with self._lock:
+            return [self._waiting.popleft() for _ in range(min(self._at_once, len(self._waiting)))]
+
+    def _ask(self, items: list[Item]) -> Call[list[Any]]:
+        """Send what has ended, and ask to begin others; the answer is not waited for."""
+        calls = self.ledger.calls
+        with self._lock:
+            ended, self._ended = self._ended, []
+            self._asked = items
+        call = together([*ended, *(start_of(calls, item) for item in items)])
+        self._line.send(call)
+        return call
+
+    def _hear(self, call: Call[list[Any]]) -> None:
+        """Take in the answer, however long the server is away."""
+        answers = self._line.read(call)
+        with self._lock:
+            asked, self._asked = self._asked, []
+        note_refused(answers)
+        starts = [answer for answer in answers if isinstance(answer, Started)]
+        # What was given back meanwhile is not here any more; those that are left are the first ones.
+        for item, started in zip(asked, starts[-len(asked) :] if asked else (), strict=True):
+            item.started = started
+            self._begun.append(item)
+
+    def _next(self) -> Item | None:
+        with self._lock:
+            self._here = self._begun.popleft() if self._begun else None
+            self._settled = False
+            self.running_since = time.monotonic() if self._here is not None else None
+            return self._here
+
+    def send_ended(self) -> None:
+        """Say what has ended, however long the server is away; what another thread is about to say is said then."""
+        with self._sending:
+            with self._lock:
+                ended, self._ended = self._ended, []
+            if ended:
+                note_refused(insist(self.ledger, together(ended)))
+
+    def _perform(self, item: Item) -> None:
+        """Run one task as Celery runs it."""
+        task, request = item.task, item.request
+        begun = time.monotonic()
+        trace = quiet_tracer(self.app, task, request["hostname"]) if self._quiet else task.__trace__
+        _, information, *_ = trace(item.task_id, request["args"], request["kwargs"], request)
+        state = states.SUCCESS if information is None else information.state
+        if not self._settled:
+            said = let_go(self.ledger, item, state, information and information.retval)
+            with self._lock:
+                self._ended += said
+        self.told.append((item.task_id, task.name, state, time.monotonic() - begun))
+
+    # -- looked after by the second thread ------------------------------------------------------------------------
+
+    def look(self, now: float) -> None:
+        """Hold nobody up: say what has ended, and give back what has not begun.
+
+        Args:
+            now: This moment, by the monotonic clock.
+        """
+        since = self.running_since
+        if since is None or now - since < WAITS:
+            return
+        self.send_ended()
+        if now - since >= LONG:
+            self.give_back()
+
+    def give_back(self) -> None:
+        """Give back what has not begun; what the ledger was asked to begin meanwhile does not begin here."""
+        with self._sending:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        with self._lock:
+            left = [*self._begun, *self._asked, *self._waiting]
+            self._begun.clear()
+            self._asked = []
+            self._waiting.clear()
+        if left:
+            logger.info("A task takes longer than those like it did: %d others go back to the queue", len(left))
+            insist(self.ledger, self.ledger.calls.give_back([item.place for item in left], "released"))
+
+
+def start_of(calls: Calls, item: Item) -> Call[Started]:
+    """Return what begins a task."""
+    request = item.request
+    return calls.start(item.task_id, request["entry"], next(_tokens), request["hostname"], item.task.yard_deaths)
+
+
+def let_go(ledger: Ledger, item: Item, state: str, wish: Any) -> list[Call[Any]]:
+    """Deal with the entry of a task whose outcome did not come by: it was sent anew, cancelled or refused.
+
+    Args:
+        ledger: The yard's ledger.
+        item: The task.
+        state: What Celery says of it.
+        wish: What it asked of Celery.
+
+    Returns:
+        What the ledger is still to hear, together with others.
+    """
+    calls = ledger.calls
+    if state != states.REJECTED:
+        return [calls.acknowledge([item.place])]
+    if wish.requeue:
+        insist(ledger, calls.give_back([item.place], "rejected"))
+    else:
+        # As Celery's worker does it: a task that drops its own message has failed.
+        request = Context(item.request, args=item.request["args"], kwargs=item.request["kwargs"])
+        item.task.backend.mark_as_failure(item.task_id, wish, request=request)
+        signals.task_failure.send(
+            sender=item.task, task_id=item.task_id, exception=wish, args=request.args, kwargs=request.kwargs,
+            traceback=None, einfo=None,
+        )  # fmt: skip
+    return []
+
+
+def note_refused(answers: Iterable[Any]) -> None:
+    """Log outcomes that the ledger did not take."""
+    for answer in answers:
+        if isinstance(answer, Moved) and not answer.applied:
+            logger.warning("An outcome was dropped (%s), for the task is at %s", answer.outcome, answer.state)
+
+
+class Watch(threading.Thread):
+    """Looks after the batches of this process, one at a time."""
+
+    def __init__(self) -> None:
+        super().__init__(name="backyard-batch", daemon=True)
+        self._batch: Batch | None = None
+        self._there = threading.Event()
+
+    def look_after(self, batch: Batch) -> None:
+        """Look after a batch from now on."""
+        self._batch = batch
+        self._there.set()
+
+    def leave(self) -> None:
+        """Look after none."""
+        self._there.clear()
+        self._batch = None
+
+    def run(self) -> None:
+        """Look every now and then, while there is a batch."""
+        while True:
+            self._there.wait()
+            time.sleep(WAITS)
+            batch = self._batch
+            if batch is not None:
+                try:
+                    batch.look(time.monotonic())
+                except Exception:
+                    logger.exception("Looking after a batch met an error, and goes on")
+
+
+_watch: Watch | None = None
+_quiet: dict[str, Any] = {}
+
+
+def watch() -> Watch:
+    """Return this process's second thread; a forked process has its own."""
+    global _watch  # noqa: PLW0603 - one a process is the point
+    if _watch is None or not _watch.is_alive():
+        _watch = Watch()
+        _watch.start()
+    return _watch
+
+
+def quiet_tracer(app: Any, task: Any, hostname: str) -> Any:
+    """Return Celery's way to run a task, without a line in the log for each success."""
+    found = _quiet.get(task.name)
+    if found is None:
+        level = trace_logger.level
+        trace_logger.setLevel(logging.WARNING)  # looked at once, when it is built
+        try:
+            found = _quiet[task.name] = build_tracer(task.name, task, app.loader, hostname, app=app)
+        finally:
+            trace_logger.setLevel(level)
+    return found
