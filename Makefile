@@ -14,7 +14,7 @@ PYTHON ?=
 PYTHONS := python3.11 python3 python3.12 python3.13 python3.14 python
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check fix bench-loop bench-history celery-suite faults soak clean
+.PHONY: help up test check fix bench bench-quick bench-loop bench-history celery-suite faults soak clean
 
 help: ## Print this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,12 @@ fix: $(VENV)/installed-dev ## Format the code, repair what can be repaired, rene
 	$(BIN)/ruff format .
 	$(BIN)/python tests/project/blocks.py
 
+bench: $(VENV)/installed-dev ## Measure Backyard beside its peers, which it installs in .bench: half an hour
+	@exec $(BIN)/python -m benchmarks.bench $(ARGS)
+
+bench-quick: $(VENV)/installed-dev ## The same beside a hand-wired stack only: three minutes
+	@exec $(BIN)/python -m benchmarks.bench --quick $(ARGS)
+
 bench-loop: $(VENV)/installed-dev ## Measure how long requests block the API's event loop
 	@exec $(BIN)/python benchmarks/loop_blocking.py $(ARGS)
 
@@ -55,7 +61,7 @@ soak: $(VENV)/installed-dev ## Break things at random for an hour: ARGS="--soak 
 	@PYTHONPATH=tests exec $(BIN)/python -m faults --soak 60 $(ARGS)
 
 clean: ## Remove the virtual environment, caches and builds; your data in .backyard stays
-	rm -rf $(VENV) .celery-suite build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .bench .celery-suite build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find src tests examples benchmarks -name __pycache__ -type d -exec rm -rf {} +
 
 # A stamp is as old as the last installation: a change of pyproject.toml or constraints.txt makes the next one due.

@@ -16,6 +16,9 @@ from backyard.settings import Settings
 
 if __name__ == "__main__":  # run as a program, this folder is on the path and not the one above
     sys.path[0] = str(Path(__file__).parents[1])
+    sys.path.append(str(Path(__file__).parents[2]))
+
+from benchmarks.tables import CHARTS, TABLES, Run, last_run
 
 from faults.table import latest
 from project.tree import ROOT
@@ -60,11 +63,21 @@ def state_diagram() -> str:
     return f"```mermaid\n{diagram()}\n```"
 
 
+def of_benchmarks(table: Callable[[Run], str]) -> Callable[[], str]:
+    """Return what makes a table of the figures of the last run."""
+    return lambda: table(last_run())
+
+
 #: What is generated: the document and the block's name, and what makes it.
 BLOCKS: Mapping[tuple[str, str], Callable[[], str]] = {
     ("README.md", "faults"): latest,
     ("README.md", "settings"): settings_table,
     ("ARCHITECTURE.md", "states"): state_diagram,
+    **{("docs/benchmarks.md", name): of_benchmarks(table) for name, table in TABLES.items()},
+}
+#: Files that are generated as a whole.
+FILES: Mapping[str, Callable[[], str]] = {
+    f"docs/benchmarks/{name}": of_benchmarks(drawn) for name, drawn in CHARTS.items()
 }
 
 
@@ -84,10 +97,12 @@ def with_block(text: str, name: str, content: str) -> str:
 
 
 def main() -> None:
-    """Write all blocks anew."""
+    """Write all blocks and files anew."""
     for (document, name), content in BLOCKS.items():
         path = ROOT / document
         path.write_text(with_block(path.read_text(), name, content()))
+    for name, content in FILES.items():
+        (ROOT / name).write_text(content())
 
 
 if __name__ == "__main__":

@@ -9,10 +9,10 @@ import pytest
 
 from backyard.cli import commands
 from backyard.settings import Settings
-from project.blocks import BLOCKS, variables, with_block
+from project.blocks import BLOCKS, FILES, variables, with_block
 from project.tree import ROOT, own_files
 
-DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/benchmarks.md"]
 MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
 
@@ -28,6 +28,11 @@ def shell_lines(text: str) -> list[str]:
 def test_generated_blocks_are_current(document: str, name: str) -> None:
     text = (ROOT / document).read_text()
     assert with_block(text, name, BLOCKS[document, name]()) == text, f"run `make fix` to renew {document}"
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_generated_files_are_current(name: str) -> None:
+    assert (ROOT / name).read_text() == FILES[name](), f"run `make fix` to renew {name}"
 
 
 def test_every_setting_is_in_the_table() -> None:
@@ -88,7 +93,7 @@ def test_links_lead_somewhere(document: str) -> None:
         if target.startswith("#"):
             assert target[1:] in headings, target
         elif "://" not in target:
-            assert (ROOT / target).is_file(), target
+            assert (ROOT / document).parent.joinpath(target).is_file(), target
 
 
 def test_documents_name_files_that_exist() -> None:
