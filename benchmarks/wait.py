@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks.contenders import Contender
 from benchmarks.figures import percentile
+from benchmarks.outcomes import await_recorded
 from benchmarks.stage import Stage
 
 
@@ -24,9 +25,11 @@ def measure(stage: Stage, contender: Contender, function: str, number: int) -> d
     """
     with stage.turn(contender):
         marks = stage.make_marks(number + 1_000)
-        stage.start_companions(contender)
-        for words in contender.workers_of_two():
-            stage.start(words)
+        workers = [stage.start(words) for words in contender.workers_of_two()]
+        for one in workers:
+            one.await_line(contender.ready)
+        if stage.start_companions(contender):
+            await_recorded(stage)
         words = ["python", "-m", "benchmarks.peers.ask", contender.module, function, str(number)]
         latencies = json.loads(stage.run(contender.command(words)).splitlines()[-1])
         marks.check_none_twice()

@@ -108,14 +108,17 @@ def test_what_has_ended_is_told_while_the_next_one_runs(
     work("--concurrency=1")
     warm(yard, tmp_path)
     gate = tmp_path / "gate"
-    before, long, *after = submit(yard, gate, ["go", "wait", "go", "go"])
-    assert wait_final(yard.ledger, before).state is State.SUCCESS
+    task_ids = submit(yard, gate, ["go"] * 12 + ["wait"] + ["go"] * 2)
+    before, long, after = task_ids[:12], task_ids[12], task_ids[13:]
+    assert {record.state for record in ended(yard, before)} == {State.SUCCESS}
     assert wait_for_state(yard.ledger, long, State.STARTED)
     waiting = [wait_for_state(yard.ledger, task_id, State.PENDING) for task_id in after]
+    shown = wait_until(lambda: yard.celery.control.inspect(timeout=2).active(), "the worker says what runs")
+    assert [(row["id"], row["name"]) for rows in shown.values() for row in rows] == [(long, "step")]
     gate.touch()
     records = [*ended(yard, [long, *after])]
     assert {record.state for record in (*records, *waiting)} == {State.SUCCESS, State.PENDING}
-    assert Counter(int(number) for number, *_ in starts(gate)) == Counter(range(4))
+    assert Counter(int(number) for number, *_ in starts(gate)) == Counter(range(15))
     assert_clean(yard.ledger)
 
 
@@ -135,6 +138,7 @@ def test_a_death_in_the_middle_counts_for_one_alone(
     assert {record.state for record in others} == {State.SUCCESS}
     assert not [record for record in others if "crashed" in record.fields or "lost" in record.fields]
     runs = Counter(int(number) for number, *_ in starts(gate))
+    assert runs[10] == CRASHES  # each death was noted as its own
     # An outcome that had not gone out yet died with its process: that task, and no other, has run twice.
     assert sum(count - 1 for number, count in runs.items() if number != 10) <= 10
     assert_clean(yard.ledger)

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from backyard.core.states import State, Verb
-from backyard.ledger.ledger import BATCH
+from backyard.ledger.line import BATCH
 from backyard.ledger.submission import Accepted
 from support.bench import Bench
 

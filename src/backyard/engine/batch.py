@@ -146,27 +146,33 @@ class Batch(Turn):
         self._here: Item | None = None
         self._settled = False
         self._ended: list[Call[Any]] = []
-        self._line = Ahead(self.ledger)
+        self._line = line_to(self.ledger)
         # The thread that looks after the batch takes away what has not begun, and sends what has ended.
         self._lock = threading.RLock()
         self._sending = threading.Lock()
 
     def run(self) -> None:
         """Run all that the batch has, or has left."""
+        alone = len(self._waiting) == 1
         self._hear(self._ask(self._pick()))
-        watch().look_after(self)
+        if not alone:  # one task holds nobody up, and the second thread would take turns with it
+            watch().look_after(self)
         while self._begun:
             asked = self._ask(self._pick()) if self._waiting else None
             while (item := self._next()) is not None:
                 self._perform(item)
             if asked is not None:
                 self._hear(asked)
-        self.send_ended()
+        # What the other thread is about to send is sent then.
+        with self._sending:
+            if self._ended:
+                self._hear(self._ask([]))
 
     def close(self) -> None:
         """End, and let what may come too late find nothing."""
-        watch().leave()
-        self._line.close()
+        if _watch is not None:
+            _watch.leave()
+        self._line.rest()
 
     # -- as the attempt and the backend see it --------------------------------------------------------------------
 
@@ -345,7 +351,16 @@ class Watch(threading.Thread):
 
 
 _watch: Watch | None = None
+_line: Ahead | None = None
 _quiet: dict[str, Any] = {}
+
+
+def line_to(ledger: Ledger) -> Ahead:
+    """Return this process's connection for its batches, which is kept from one to the next."""
+    global _line  # noqa: PLW0603 - one a process is the point
+    if _line is None or not _line.leads_to(ledger):
+        _line = Ahead(ledger)
+    return _line
 
 
 def watch() -> Watch:

@@ -6,9 +6,8 @@ How many are taken follows the tasks' own length, so that a worker never holds w
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -39,20 +38,22 @@ class Lot:
 
     Args:
         rows: Its queue entries.
-        ids: The ids of its tasks.
-        begun: When it was handed to the pool, by the monotonic clock.
+        found: What they hold.
         pid: The process that runs it, once that is known.
     """
 
     rows: Sequence[Row]
-    ids: Sequence[str]
-    begun: float = field(default_factory=time.monotonic)
+    found: Sequence[Found]
     pid: int | None = None
 
     def running(self) -> int:
         """Return the place of the task that runs now; the first one's where that is not known."""
         task_id = None if self.pid is None else flight.last_task(self.pid)
-        return self.ids.index(task_id) if task_id in self.ids else 0
+        return next((place for place, one in enumerate(self.found) if one.task_id == task_id), 0)
+
+    def messages(self) -> dict[str, bytes]:
+        """Return the message of each task, by id."""
+        return {one.task_id: row[3] for one, row in zip(self.found, self.rows, strict=True)}
 
     @property
     def places(self) -> list[tuple[str, str, str]]:
@@ -62,9 +63,10 @@ class Lot:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A task that goes not Celery's way: its id, its queue entry (``<lane>/<entry id>``) and its process."""
+    """A task that goes not Celery's way: its id and name, its queue entry (``<lane>/<entry id>``) and its process."""
 
     task_id: str
+    name: str
     entry: str
     pid: int | None
 
@@ -114,7 +116,7 @@ class Batches:
             What goes Celery's way, one for each of the other processes; and what nobody here has room for.
         """
         alone: list[Row] = []
-        short: list[tuple[Row, str]] = []
+        short: list[tuple[Row, Found]] = []
         hosted: list[tuple[Row, Found]] = []
         places = 0 if self.hosting is None else max(self.hosting.room, 0)
         load, slowest = 0.0, 0.0
@@ -136,7 +138,7 @@ class Batches:
             if found is None or expected is None:
                 alone.append(row)
             else:
-                short.append((row, found.task_id))
+                short.append((row, found))
                 load, slowest = load + expected, max(slowest, expected)
         self._learn(asked=self.wanted(room), came=len(rows), fitting=fitting, room=room)
         if self.hosting is not None:
@@ -145,7 +147,7 @@ class Batches:
         free = min(room - len(alone), len(short))
         for number in range(free):
             part = short[number::free]
-            self._send(Lot([row for row, _ in part], [task_id for _, task_id in part]), begun_together(slowest))
+            self._send(Lot([row for row, _ in part], [found for _, found in part]), begun_together(slowest))
         return alone, list(rows[fitting:])
 
     def _learn(self, *, asked: int, came: int, fitting: int, room: int) -> None:
@@ -180,14 +182,14 @@ class Batches:
         worker_state.all_total_count[0] += len(told)
         for name, seconds in longest.items():
             pace.note(name, seconds)
-        tell(self.consumer.event_dispatcher, told)
+        tell(self.consumer.event_dispatcher, told, lot.messages)
 
     def _failed(self, lot: Lot, exc_info: Any) -> None:
         """Give back what a batch has left: its process died, or the batch itself could not be run."""
         self.lots.discard(lot)
         error = getattr(exc_info.exception, "exc", exc_info.exception)
         culprit = lot.running()
-        death = death_of(error, lot.pid, lot.ids[culprit], self.consumer.hostname)
+        death = death_of(error, lot.pid, lot.found[culprit].task_id, self.consumer.hostname)
         places = lot.places
         if death is not None:
             reason, evidence = death
@@ -214,7 +216,7 @@ class Batches:
         for lot in self.lots.copy():
             place = lot.running()
             _, lane, entry = lot.places[place]
-            found.append(Running(lot.ids[place], f"{lane}/{entry}", lot.pid))
+            found.append(Running(lot.found[place].task_id, lot.found[place].name, f"{lane}/{entry}", lot.pid))
         return found
 
     def forget_unsent(self) -> None:
@@ -280,7 +282,7 @@ def hosted() -> list[Running]:
     if hosting is None:
         return []
     pid = hosting.pid()
-    return [Running(found.task_id, f"{lane}/{entry}", pid) for (_, lane, entry), found in hosting.held()]
+    return [Running(found.task_id, found.name, f"{lane}/{entry}", pid) for (_, lane, entry), found in hosting.held()]
 
 
 def running_in_batches() -> list[Running]:

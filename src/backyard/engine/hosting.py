@@ -109,7 +109,7 @@ class Hosting:
                 self._host = self._start()
             self._host.held.update({row[:3]: found for row, found in rows})
             self._host.sent.put(packed([(*row[:3], row[3].decode(BYTES)) for row, _ in rows]))
-        tell_begun(self.consumer.event_dispatcher, [(found.task_id, found.name) for _, found in rows])
+        tell_begun(self.consumer.event_dispatcher, [(found.task_id, found.name, row[3]) for row, found in rows])
 
     def _start(self) -> HostProcess:
         consumer, context = self.consumer, get_context("fork")
@@ -166,7 +166,7 @@ class Hosting:
         for _, name, _, _ in told:
             worker_state.total_count[name] += 1
         worker_state.all_total_count[0] += len(told)
-        tell(self.consumer.event_dispatcher, told, begun=True)
+        tell(self.consumer.event_dispatcher, told)
 
     def _bury(self, host: HostProcess, pulse: Pulse) -> None:
         """See the host gone, and give back what it has left."""

@@ -1,4 +1,4 @@
-"""What a worker answers when it is asked what waits for its time: not Celery's timer holds that, but the ledger."""
+"""What a worker answers when it is asked what runs and what waits for its time: Celery knows but a part of both."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from celery.worker.control import Panel
 
+from backyard.engine.batches import hosted, running_in_batches
 from backyard.engine.message import ETA, MalformedMessageError, read_message
 from backyard.ledger.record import Record
 
@@ -16,9 +17,31 @@ MOST = 200
 
 def install() -> None:
     """Teach Celery's remote control to look into the ledger, for workers that read from one."""
+    answer = Panel.data["active"]
+    if not isinstance(answer, partial):
+        Panel.data["active"] = Panel.data["dump_active"] = partial(active, answer)
     answer = Panel.data["scheduled"]
     if not isinstance(answer, partial):
         Panel.data["scheduled"] = Panel.data["dump_schedule"] = partial(scheduled, answer)
+
+
+def active(answer: Any, state: Any, **options: Any) -> list[dict[str, Any]]:
+    """List what runs: what Celery knows of, and of each batch the task that it is at, and coroutines.
+
+    Args:
+        answer: Celery's own answer.
+        state: The worker, as Celery shows it to its remote control.
+        options: As for Celery.
+    """
+    rows: list[dict[str, Any]] = answer(state, **options)
+    return rows + [
+        {
+            "id": one.task_id, "name": one.name, "type": one.name, "args": [], "kwargs": {},
+            "hostname": state.consumer.hostname, "time_start": None, "acknowledged": False, "delivery_info": {},
+            "worker_pid": one.pid,
+        }
+        for one in (*running_in_batches(), *hosted())[:MOST]
+    ]  # fmt: skip
 
 
 def scheduled(answer: Any, state: Any, **options: Any) -> list[dict[str, Any]]:

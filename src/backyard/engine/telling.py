@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from celery import bootsteps, states
 from celery.app.events import Events
 from celery.events.dispatcher import EventDispatcher
 from celery.utils.time import utcoffset
+
+from backyard.engine.message import message_in
 
 #: Seconds between two words that find out whether anybody listens, while nobody does.
 LOOK = 1.0
@@ -111,41 +113,50 @@ class Telling(bootsteps.StartStopStep):
         hub.call_repeatedly(WAITS, flush)
 
 
-def tell_begun(dispatcher: Any, begun: Sequence[tuple[str, str]]) -> None:
+def tell_begun(dispatcher: Any, begun: Sequence[tuple[str, str, bytes]]) -> None:
     """Tell those who listen of tasks that begin, and may take long.
 
     Args:
         dispatcher: The worker's dispatcher; None where it has none.
-        begun: Of each its id and name.
+        begun: Of each its id, name and message.
     """
     if dispatcher is not None and dispatcher.wants_tasks():
         now = time.time()
-        dispatcher.extend([event for task_id, name in begun for event in _begin(task_id, name, now)])
+        dispatcher.extend([event for task_id, name, text in begun for event in _begin(task_id, name, now, text)])
 
 
-def tell(dispatcher: Any, ended: Sequence[tuple[str, str, str, float]], *, begun: bool = False) -> None:
+def tell(
+    dispatcher: Any,
+    ended: Sequence[tuple[str, str, str, float]],
+    messages: Callable[[], Mapping[str, bytes]] | None = None,
+) -> None:
     """Tell those who listen of tasks that have run, all that Celery's worker would have told one by one.
 
     Args:
         dispatcher: The worker's dispatcher; None where it has none.
         ended: Of each its id, name, state, and the seconds it took.
-        begun: Whether it was told that they began.
+        messages: Returns the message of each, by id; None where it was told that they began.
     """
     if dispatcher is None or not dispatcher.wants_tasks():
         return
-    now = time.time()
+    now, texts = time.time(), messages() if messages is not None else {}
     events: list[dict[str, Any]] = []
     for task_id, name, state, seconds in ended:
         end = _ENDS.get(state)
         if end is None:
             continue
-        events += () if begun else _begin(task_id, name, now - seconds)
+        events += _begin(task_id, name, now - seconds, texts[task_id]) if task_id in texts else ()
         events.append({"type": end, "uuid": task_id, "timestamp": now, "runtime": seconds})
     dispatcher.extend(events)
 
 
-def _begin(task_id: str, name: str, at: float) -> tuple[dict[str, Any], ...]:
+def _begin(task_id: str, name: str, at: float, text: bytes) -> tuple[dict[str, Any], ...]:
+    headers = message_in(text)["headers"]
+    shown = {
+        "args": headers.get("argsrepr"), "kwargs": headers.get("kwargsrepr"), "retries": headers.get("retries") or 0,
+        "root_id": headers.get("root_id"), "parent_id": headers.get("parent_id"),
+    }  # fmt: skip
     return (
-        {"type": "task-received", "uuid": task_id, "name": name, "timestamp": at, "retries": 0},
+        {"type": "task-received", "uuid": task_id, "name": name, "timestamp": at, **shown},
         {"type": "task-started", "uuid": task_id, "timestamp": at},
     )

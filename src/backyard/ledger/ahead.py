@@ -73,10 +73,12 @@ class Ahead:
         if self._connection is not None:
             self._connection.disconnect()
 
-    def close(self) -> None:
-        """Give the connection back."""
-        if self._connection is not None:
-            if self._sent:
-                self._connection.disconnect()  # an answer is on its way that nobody reads
-            self._ledger.client.connection_pool.release(self._connection)
-            self._connection = None
+    def leads_to(self, ledger: Ledger) -> bool:
+        """Whether it leads to the server of a ledger."""
+        return self._ledger is ledger
+
+    def rest(self) -> None:
+        """Have no answer on its way that nobody reads; the connection is kept."""
+        if self._sent:
+            self._sent = False
+            self._drop()
