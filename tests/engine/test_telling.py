@@ -13,6 +13,8 @@ import redis
 from support.clean import wait_final, wait_until
 from support.stage import Stage
 
+#: What no script has in its text.
+END = b"f9c2e5d1: enough was heard"
 STEPS = ["task-received", "task-started", "task-succeeded"]
 
 
@@ -54,7 +56,7 @@ def published(stage: Stage) -> Iterator[list[tuple[str, bytes]]]:
     assert line.read_response() == b"OK"
 
     def look() -> None:
-        while b"the end" not in (said := line.read_response()):
+        while END not in (said := line.read_response()):
             words = said.split(b'"', 4)
             if words[1].upper() == b"PUBLISH" and stage.yard.name.encode() in words[3] and b"celeryev" in words[3]:
                 found.append((words[3].decode(), words[4]))
@@ -62,7 +64,7 @@ def published(stage: Stage) -> Iterator[list[tuple[str, bytes]]]:
     thread = threading.Thread(target=look, daemon=True)
     thread.start()
     yield found
-    client.execute_command("ECHO", "the end")
+    client.execute_command("ECHO", END)
     thread.join(30)
     line.disconnect()
     client.close()

@@ -125,7 +125,7 @@ def test_a_thread_keeps_its_connection(bench: Bench) -> None:
 def test_kept_connection_that_has_died_is_replaced(bench: Bench) -> None:
     task_id, _ = bench.running()
     assert bench.ledger.outcomes.wait(task_id, 0.01) is None
-    until(lambda: not subscribers(bench), "the end of the subscription")
+    until(lambda: not listeners(bench, task_id), "the end of the subscription")
     bench.client.execute_command("CLIENT KILL", "TYPE", "normal", "SKIPME", "yes")
     assert bench.ledger.outcomes.wait(task_id, 0.01) is None
     bench.move(Verb.SUCCEED, task_id, 1)

@@ -125,7 +125,8 @@ def two_keepers(run: Run) -> None:
 
 
 def _last_tick(client: Client) -> datetime:
-    return datetime.fromisoformat(client.call("GET", f"/schedules/{SCHEDULE}").json()["last_tick"])
+    said = client.call("GET", f"/schedules/{SCHEDULE}").json()["last_tick"]
+    return datetime.fromisoformat(said) if said else datetime.min.replace(tzinfo=UTC)  # none has come yet
 
 
 def _ticks(site: Site) -> dict[str, datetime]:
