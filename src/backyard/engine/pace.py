@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 #: Seconds that a batch is to take, about.
-BATCH = 0.04
+BATCH = 0.1
 #: Tasks that may take longer, in seconds, go alone.
 SHORT = 0.01
 #: Seconds that the tasks which are begun together are to take, about.

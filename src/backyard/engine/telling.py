@@ -7,7 +7,9 @@ second at most finds out whether anybody has come.
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,14 +20,23 @@ from celery.utils.time import utcoffset
 
 from backyard.engine.message import message_in
 
+logger = logging.getLogger("backyard.telling")
+
 #: Seconds between two words that find out whether anybody listens, while nobody does.
 LOOK = 1.0
 #: Events of tasks that are sent together, and seconds that they wait for others.
 TOGETHER = 1_000
 WAITS = 0.25
+#: Tasks that have run in batches, told of in a second. Flower takes no more for long: the server cuts off a listener
+#: that falls behind, and one that keeps up would take a core from the workers.
+A_SECOND = 1_000
+#: Tasks that wait to be told of; of more, the oldest are left out.
+MOST = 20_000
 _MANY = "task.multi"
 #: A batch of none: whoever hears it makes nothing of it.
 _NONE: list[Any] = []
+#: A task that has run: its id, name, state, and the seconds it took.
+Told = tuple[str, str, str, float]
 _ENDS = {
     states.SUCCESS: "task-succeeded",
     states.FAILURE: "task-failed",
@@ -42,6 +53,8 @@ class Dispatcher(EventDispatcher):
         super().__init__(*args, **{**options, "buffer_limit": TOGETHER, "on_send_buffered": None})
         self._heard = False
         self._look_at = 0.0
+        self._waiting: deque[tuple[Told, float, bytes | None]] = deque()
+        self._left_out = 0
 
     def send(self, type: str, *args: Any, **fields: Any) -> Any:  # noqa: A002 - Celery's signature
         """Send an event, or buffer it; not one of a task that nobody would hear."""
@@ -79,6 +92,38 @@ class Dispatcher(EventDispatcher):
         if len(buffer) >= self.buffer_limit or "task" not in self.buffer_group:
             self.flush()
 
+    def put(self, told: Told, at: float, text: bytes | None) -> None:
+        """Tell of a task that has run, when it is its turn.
+
+        Args:
+            told: Its id, name, state, and the seconds it took.
+            at: When it had run, in seconds since 1970.
+            text: Its message; None where it was told that it began.
+        """
+        if len(self._waiting) >= MOST:
+            self._waiting.popleft()
+            if not self._left_out:
+                logger.warning("More tasks run than can be told to Flower: some are left out, there alone")
+            self._left_out += 1
+        self._waiting.append((told, at, text))
+
+    def tell_some(self, most: int) -> None:
+        """Tell of tasks that have waited for it.
+
+        Args:
+            most: How many at most.
+        """
+        events: list[dict[str, Any]] = []
+        for _ in range(min(most, len(self._waiting))):
+            (task_id, name, state, seconds), at, text = self._waiting.popleft()
+            events += () if text is None else _begin(task_id, name, at - seconds, text)
+            events.append({"type": _ENDS[state], "uuid": task_id, "timestamp": at, "runtime": seconds})
+        if events and self.wants_tasks():
+            self.extend(events)
+        if not self._waiting and self._left_out:
+            logger.warning("%d tasks were left out of what Flower was told", self._left_out)
+            self._left_out = 0
+
     def _may_look(self) -> bool:
         now = time.monotonic()
         if now < self._look_at:
@@ -103,11 +148,20 @@ class YardEvents(Events):
 class Telling(bootsteps.StartStopStep):
     """Sends the events that have waited for others."""
 
+    requires = ("celery.worker.consumer.events:Events",)
+
+    def stop(self, parent: Any) -> None:
+        """Tell the rest, while the connection is there."""
+        if parent.event_dispatcher:
+            for _ in range(-(-MOST // TOGETHER)):
+                parent.event_dispatcher.tell_some(TOGETHER)
+
     def register_with_event_loop(self, consumer: Any, hub: Any) -> None:
         """Begin; Celery ends it with the connection, and calls again for the next one."""
 
         def flush() -> None:
             if consumer.event_dispatcher:
+                consumer.event_dispatcher.tell_some(int(A_SECOND * WAITS))
                 consumer.event_dispatcher.flush()
 
         hub.call_repeatedly(WAITS, flush)
@@ -127,7 +181,7 @@ def tell_begun(dispatcher: Any, begun: Sequence[tuple[str, str, bytes]]) -> None
 
 def tell(
     dispatcher: Any,
-    ended: Sequence[tuple[str, str, str, float]],
+    ended: Sequence[Told],
     messages: Callable[[], Mapping[str, bytes]] | None = None,
 ) -> None:
     """Tell those who listen of tasks that have run, all that Celery's worker would have told one by one.
@@ -140,14 +194,9 @@ def tell(
     if dispatcher is None or not dispatcher.wants_tasks():
         return
     now, texts = time.time(), messages() if messages is not None else {}
-    events: list[dict[str, Any]] = []
-    for task_id, name, state, seconds in ended:
-        end = _ENDS.get(state)
-        if end is None:
-            continue
-        events += _begin(task_id, name, now - seconds, texts[task_id]) if task_id in texts else ()
-        events.append({"type": end, "uuid": task_id, "timestamp": now, "runtime": seconds})
-    dispatcher.extend(events)
+    for told in ended:
+        if told[2] in _ENDS:
+            dispatcher.put(told, now, texts.get(told[0]))
 
 
 def _begin(task_id: str, name: str, at: float, text: bytes) -> tuple[dict[str, Any], ...]:
