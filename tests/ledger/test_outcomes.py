@@ -17,7 +17,7 @@ from backyard.ledger import outcomes as outcomes_module
 from backyard.ledger.ledger import Ledger
 from backyard.ledger.record import Record
 from support.bench import Bench, bench_of
-from support.watching import PATIENCE, subscribers
+from support.watching import PATIENCE
 from support.web import until
 
 
@@ -68,15 +68,24 @@ def test_wait_returns_how_the_task_ended(bench: Bench, verb: Verb, state: State,
             assert record.fields.get(name) == (value.encode() if isinstance(value, str) else value)
 
 
-def test_small_outcome_comes_with_the_news(bench: Bench) -> None:
+def test_small_outcome_comes_with_the_news(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     task_id, _ = bench.running()
+    looks: list[str] = []
+    look: Callable[[str], Record] = bench.ledger.outcomes._record
+
+    def looked(asked: str) -> Record:
+        record = look(asked)
+        looks.append(asked)
+        return record
+
+    monkeypatch.setattr(bench.ledger.outcomes, "_record", looked)
     outcome = begin(bench, task_id)
-    bench.client.config_resetstat()
+    until(lambda: looks, "the look at the record before the wait")
     bench.move(Verb.SUCCEED, task_id, 1, fields={"result": "7"})
     record = outcome.result(PATIENCE)
     assert record is not None
     assert record.fields["result"] == b"7"
-    assert "cmdstat_hgetall" not in bench.client.info("commandstats")
+    assert looks == [task_id]  # and none for the outcome
 
 
 def test_task_that_ends_right_after_the_look_is_not_missed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,13 +122,14 @@ def test_unknown_task(bench: Bench) -> None:
 def test_a_thread_keeps_its_connection(bench: Bench) -> None:
     ids = [bench.running(queue=f"q{number}")[0] for number in range(5)]
     bench.ledger.outcomes.wait(ids[0], 0.01)
-    before = int(bench.client.info("stats")["total_connections_received"])
+    kept = bench.ledger.outcomes._own.connection
+    assert kept is not None
     for task_id in ids:
         bench.ledger.outcomes.wait(task_id, 0.01)
         bench.move(Verb.SUCCEED, task_id, 1)
         assert bench.ledger.outcomes.wait(task_id, PATIENCE) is not None
-    assert int(bench.client.info("stats")["total_connections_received"]) == before
-    until(lambda: not subscribers(bench), "the end of the subscriptions")
+        assert bench.ledger.outcomes._own.connection is kept
+    until(lambda: not any(listeners(bench, task_id) for task_id in ids), "the end of the subscriptions")
 
 
 def test_kept_connection_that_has_died_is_replaced(bench: Bench) -> None:
