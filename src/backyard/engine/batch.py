@@ -28,6 +28,7 @@ from backyard.engine import soft_limit
 from backyard.engine.current import Turn, set_turn
 from backyard.engine.delivery import Row
 from backyard.engine.message import check_body, message_in
+from backyard.engine.telling import Told
 from backyard.ledger.ahead import Ahead, insist
 from backyard.ledger.call import Call
 from backyard.ledger.calls import Calls
@@ -41,9 +42,6 @@ logger = logging.getLogger("backyard.batch")
 WAITS = 0.01
 #: Seconds after which a task that still runs holds nobody up any more.
 LONG = 0.05
-#: What a batch tells of each task that it has run: id, name, state, and the seconds it took.
-Told = tuple[str, str, str, float]
-
 _tokens = (f"{uuid.uuid4().hex}.{number}" for number in itertools.count())
 
 

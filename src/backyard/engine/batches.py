@@ -16,13 +16,13 @@ from celery.concurrency.prefork import TaskPool
 from celery.worker import state as worker_state
 
 from backyard.engine import flight
-from backyard.engine.batch import Told, run_batch
+from backyard.engine.batch import run_batch
 from backyard.engine.deaths import death_of
 from backyard.engine.delivery import Row
 from backyard.engine.eligible import Eligible, Found, Way
 from backyard.engine.hosting import Hosting
 from backyard.engine.pace import BATCH, MOST, begun_together, pace
-from backyard.engine.telling import tell
+from backyard.engine.telling import Told, tell
 from backyard.ledger.call import Call
 from backyard.ledger.calls import Calls
 

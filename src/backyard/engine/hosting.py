@@ -23,13 +23,12 @@ from celery import signals
 from celery.worker import state as worker_state
 
 from backyard.engine import flight
-from backyard.engine.batch import Told
 from backyard.engine.deaths import death_with
 from backyard.engine.delivery import Row
 from backyard.engine.eligible import Found
 from backyard.engine.host import BYTES, PIECE, Over, packed, run_host, unpacked
 from backyard.engine.pulse import Pulse
-from backyard.engine.telling import tell, tell_begun
+from backyard.engine.telling import Told, tell, tell_begun
 
 logger = logging.getLogger("backyard.hosting")
 
