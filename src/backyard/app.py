@@ -376,9 +376,10 @@ class Backyard(Pauses, Schedules):
         if not serves_http.get():
             self.prefix, app.state.backyard = prefix, self  # all that is asked of an app there
             return
-        from backyard.api import mount  # noqa: PLC0415 - the door stands above; a program without HTTP never opens it
+        from backyard import api, console  # noqa: PLC0415 - doors stand above; a program without HTTP never opens them
 
-        mount(self, app, prefix)
+        api.mount(self, app, prefix)
+        console.mount(self, app, prefix)
 
     async def end_watching(self) -> None:
         """End what waits for news on the running event loop: open streams would hold a server's end up."""

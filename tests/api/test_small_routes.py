@@ -69,5 +69,5 @@ def test_health_and_readiness(client: httpx2.Client) -> None:
 
 @pytest.mark.parametrize("path", ["/docs", "/openapi.json"])
 def test_the_way_in(client: httpx2.Client, path: str) -> None:
-    assert client.get("/").headers["location"] == "/docs"
+    assert client.get("/").headers["location"] == "/console/"
     assert client.get(path).status_code == 200

@@ -128,14 +128,14 @@ def create_app(yard: Backyard) -> FastAPI:
 
     @app.get("/", include_in_schema=False)
     async def home(request: Request) -> Response:
-        return RedirectResponse(request.scope.get("root_path", "").rstrip("/") + "/docs")
+        return RedirectResponse(request.scope.get("root_path", "").rstrip("/") + "/console/")
 
     @app.exception_handler(HTTPException)
     async def not_found(_: Request, error: Exception) -> Response:
         return problem_of(error)
 
     before = len(app.router.routes)
-    mount(yard, app)
+    yard.mount(app)
     # A path is compared with one route after the other, and the pages of documentation are asked for least.
     routes = app.router.routes
     routes[:] = routes[before:] + routes[:before]

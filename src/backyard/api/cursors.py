@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 
 from starlette.requests import Request
 
-from backyard.api.links import base_of
 from backyard.core.errors import InvalidInputError
+from backyard.desk.links import base_of
 
 if TYPE_CHECKING:
     from backyard.app import Backyard

@@ -9,12 +9,12 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 
-from backyard.api.links import base_of
 from backyard.api.problems import ProblemRoute, documented
 from backyard.core.definition import Definition
 from backyard.core.errors import LedgerUnavailableError
 from backyard.core.policy import Policy
 from backyard.core.queue import Pause
+from backyard.desk.links import base_of
 
 if TYPE_CHECKING:
     from backyard.app import Backyard

@@ -16,10 +16,10 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from backyard.api.links import base_of
 from backyard.api.problems import ProblemRoute, documented
 from backyard.core.errors import BackyardError, InvalidInputError
 from backyard.core.news import News
+from backyard.desk.links import base_of
 from backyard.ledger.feed import Watcher
 
 if TYPE_CHECKING:

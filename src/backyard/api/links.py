@@ -1,4 +1,4 @@
-"""Where things are, as the client that asks sees it: behind its proxy, and under the yard's prefix."""
+"""Tasks as JSON text, with links that lead to where the client sees the routes."""
 
 from __future__ import annotations
 
@@ -9,22 +9,11 @@ from starlette.requests import HTTPConnection
 
 from backyard.api.bodies import aside
 from backyard.api.view_text import view_text
-from backyard.core.models import TaskView
+from backyard.desk.links import base_of, linked
 from backyard.ledger.record import Record
 
 if TYPE_CHECKING:
     from backyard.app import Backyard
-
-
-def base_of(yard: Backyard, connection: HTTPConnection) -> str:
-    """Return what the paths of the yard's routes begin with, for this client.
-
-    Args:
-        yard: The yard.
-        connection: The request; its ``root_path`` is what a proxy, or an app around this one, has taken away.
-    """
-    root: str = connection.scope.get("root_path", "")
-    return root.rstrip("/") + yard.prefix
 
 
 async def write_view(yard: Backyard, connection: HTTPConnection, record: Record) -> bytes:
@@ -47,16 +36,3 @@ def _size(record: Record) -> int:
 
 def _written(record: Record, base: str) -> bytes:
     return view_text(record) or linked(record.view(), base).model_dump_json().encode()
-
-
-def linked(view: TaskView, base: str) -> TaskView:
-    """Return a task with links that lead to where the client sees the routes.
-
-    Args:
-        view: The task.
-        base: What the paths begin with.
-    """
-    if not base or not view.artifacts:
-        return view
-    artifacts = [one.model_copy(update={"url": base + one.url}) for one in view.artifacts]
-    return view.model_copy(update={"artifacts": artifacts})

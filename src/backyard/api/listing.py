@@ -13,12 +13,13 @@ from starlette.responses import Response
 
 from backyard.api.bodies import JSON
 from backyard.api.cursors import page_link, place_in, wrong_cursor
-from backyard.api.links import base_of, linked, write_views
-from backyard.api.past import ask, catch_up, recorded
+from backyard.api.links import write_views
 from backyard.api.problems import ProblemRoute, documented
 from backyard.core.errors import HistoryUnavailableError
 from backyard.core.models import TaskView
 from backyard.core.task_filter import TaskFilter
+from backyard.desk.links import base_of, linked
+from backyard.desk.past import ask, catch_up, recorded
 from backyard.history.queries import counts_of, page_of
 
 if TYPE_CHECKING:

@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-import time
-import uuid
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Header, Query
 from pydantic import ValidationError
-from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
-from uuid_utils import uuid7
 
-from backyard.api.auditing import actor_of, audited
 from backyard.api.bodies import JSON, described, read_body
-from backyard.api.links import base_of
-from backyard.api.past import ask, catch_up
 from backyard.api.problems import ProblemRoute, documented
 from backyard.api.strict_json import check
 from backyard.core.definition import invalid_input
-from backyard.core.errors import IdempotencyConflictError, InvalidInputError, UnknownOperationError
-from backyard.core.operation import Matches, Operation, OperationPlan, sealing_place
+from backyard.core.operation import Matches, Operation, OperationPlan
+from backyard.desk.links import base_of
+from backyard.desk.operations import check_text, create, known, stop
+from backyard.desk.past import ask
 from backyard.history import operations
-from backyard.history.search import read_search
 
 if TYPE_CHECKING:
     from backyard.app import Backyard
 
 MOST = 500
-#: Ids of operations that have an Idempotency-Key are made in here.
-_SPACE = uuid.UUID("0d2f7a52-90f5-5c43-8f35-5f4f4c2c6f0b")
 
 
 def operations_router(yard: Backyard) -> APIRouter:
@@ -58,7 +50,7 @@ def operations_router(yard: Backyard) -> APIRouter:
     @router.get("/operations/{operation_id}", responses=documented(404, 503))
     async def get_operation(operation_id: str) -> Operation:
         """Look at an operation: how far it is, and what came of its tasks."""
-        return _known(operation_id, await ask(yard, lambda past: operations.get(past, operation_id)))
+        return known(operation_id, await ask(yard, lambda past: operations.get(past, operation_id)))
 
     return router
 
@@ -90,46 +82,14 @@ def _add_writes(router: APIRouter, yard: Backyard) -> None:
         `cancel` takes those that have not ended, `rerun` and `delete` those that have.
         """
         plan = await _read(request, yard)
-        await catch_up(yard)
-        operation, created = await _create(yard, request, plan, idempotency_key)
-        if created:
-            details = {"filter": operation.filter.model_dump(mode="json", exclude_defaults=True)}
-            await audited(yard, request, plan.verb, "operation", operation.operation_id, **details)
+        operation = await create(yard, request, plan, idempotency_key)
         place = f"{base_of(yard, request)}/operations/{operation.operation_id}"
         return Response(operation.model_dump_json(), HTTPStatus.ACCEPTED, {"Location": place}, JSON)
 
     @router.post("/operations/{operation_id}/stop", responses=documented(404, 503))
     async def stop_operation(request: Request, operation_id: str) -> Operation:
         """Stop an operation; what is done stays done, and a final one stays as it is."""
-        now = int(time.time() * 1000)
-        found = _known(operation_id, await ask(yard, lambda past: operations.stop(past, operation_id, now)))
-        await audited(yard, request, "stop", "operation", operation_id)
-        return found
-
-
-async def _create(yard: Backyard, request: Request, plan: OperationPlan, key: str | None) -> tuple[Operation, bool]:
-    operation_id = str(uuid.uuid5(_SPACE, key)) if key else str(uuid7())
-    sealed = None
-    if plan.options.input is not None and yard.vault is not None:
-        # Any of it may be meant for a secret.
-        sealed = yard.vault.seal(to_json(plan.options.input), sealing_place(operation_id))
-    now, actor = int(time.time() * 1000), actor_of(request)
-    operation, created = await ask(
-        yard, lambda past: operations.create(past, operation_id, plan, actor=actor, now=now, sealed=sealed)
-    )
-    if not created and not _same(operation, plan.completed()):
-        raise IdempotencyConflictError(
-            f"The Idempotency-Key '{key}' made operation {operation_id}, which is another. Use a new key."
-        )
-    return operation, created
-
-
-def _same(operation: Operation, plan: OperationPlan) -> bool:
-    """Whether an operation is the one that was asked for; of an edited input, only the names may be known."""
-    shown, wanted = operation.options, plan.options
-    names = [None if one.input is None else sorted(one.input) for one in (shown, wanted)]
-    rest = [one.model_copy(update={"input": None}) for one in (shown, wanted)]
-    return (operation.verb, operation.filter, rest[0], names[0]) == (plan.verb, plan.filter, rest[1], names[1])
+        return await stop(yard, request, operation_id)
 
 
 async def _read(request: Request, yard: Backyard) -> OperationPlan:
@@ -144,15 +104,5 @@ async def _read(request: Request, yard: Backyard) -> OperationPlan:
         plan = OperationPlan.model_validate_json(body)
     except ValidationError as error:
         raise invalid_input("the operation", error) from None
-    if plan.filter.text is not None:
-        try:
-            read_search(plan.filter.text)
-        except InvalidInputError as error:
-            raise InvalidInputError(error.message, [{**error.errors[0], "location": ["filter", "text"]}]) from None
+    check_text(plan)
     return plan
-
-
-def _known(operation_id: str, found: Operation | None) -> Operation:
-    if found is None:
-        raise UnknownOperationError(f"There is no operation '{operation_id}'. GET /operations lists them.")
-    return found

@@ -8,9 +8,9 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
-from backyard.api.auditing import audited
 from backyard.api.problems import ProblemRoute, documented
 from backyard.core.queue import Queue
+from backyard.desk.auditing import audited
 from backyard.pauses import LONGEST_REASON
 
 if TYPE_CHECKING:

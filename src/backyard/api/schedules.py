@@ -11,9 +11,8 @@ from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from backyard.api.auditing import audited
 from backyard.api.bodies import JSON, described, read_body
-from backyard.api.links import base_of, write_view
+from backyard.api.links import write_view
 from backyard.api.problems import ProblemRoute, documented
 from backyard.api.queues import PauseRequest
 from backyard.api.strict_json import check
@@ -21,6 +20,8 @@ from backyard.core.errors import InvalidInputError
 from backyard.core.models import TaskView
 from backyard.core.schedule import SCHEDULE_ID, SchedulePreview, ScheduleSpec, ScheduleView, parse_spec
 from backyard.core.schedule_checks import MOST_TICKS
+from backyard.desk.auditing import audited
+from backyard.desk.links import base_of
 
 if TYPE_CHECKING:
     from backyard.app import Backyard

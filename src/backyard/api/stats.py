@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from backyard.api.past import ask
 from backyard.api.problems import ProblemRoute, documented
 from backyard.core.errors import InvalidInputError, UnknownErrorGroupError
 from backyard.core.task_filter import TaskFilter
+from backyard.desk.past import ask
 from backyard.history.filters import milliseconds
 from backyard.history.queries import counts_of
 from backyard.history.statistics import audit_of, definitions_of, errors_of, series_of

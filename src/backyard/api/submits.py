@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from backyard.api.bodies import JSON, aside, described, read_body
-from backyard.api.links import base_of, write_view
+from backyard.api.links import write_view
 from backyard.api.problems import ProblemRoute, documented
 from backyard.api.shortcuts import shortcut
 from backyard.api.strict_json import check, elements, members
@@ -25,6 +25,8 @@ from backyard.core.errors import (
     UnknownTaskError,
 )
 from backyard.core.models import Lane, TaskView
+from backyard.desk.inputs import parse_input
+from backyard.desk.links import base_of
 from backyard.ledger.record import Record
 from backyard.submit import Options
 
@@ -102,25 +104,6 @@ def read_options(request: Request, model: type[BatchOptions]) -> Options:
         return model.model_validate(values).options(key)
     except ValidationError as error:
         raise invalid_input("the query", error) from None
-
-
-def parse_input(definition: Definition, text: str | bytes, *place: str | int) -> bytes:
-    """Check an input, and return it as it is kept.
-
-    Args:
-        definition: What it is for.
-        text: The input as it came.
-        place: Where the input stands in the body, for the errors.
-
-    Raises:
-        InvalidInputError: It does not fit.
-    """
-    try:
-        return definition.encode(definition.parse(text))
-    except InvalidInputError as error:
-        for row in error.errors:
-            row["location"] = [*place, *row["location"]]
-        raise
 
 
 async def submitted(

@@ -12,19 +12,20 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from backyard.api.auditing import audited
 from backyard.api.bodies import JSON, aside, described, read_body
-from backyard.api.links import base_of, linked, write_view
-from backyard.api.past import past_log, past_record, past_view
+from backyard.api.links import write_view
 from backyard.api.problems import ProblemRoute, documented
 from backyard.api.shortcuts import shortcut
 from backyard.api.strict_json import members
-from backyard.api.submits import parse_input, submitted
+from backyard.api.submits import submitted
 from backyard.core.definition import Definition, invalid_input
 from backyard.core.errors import UnknownTaskError
 from backyard.core.log_line import chosen
 from backyard.core.models import TaskView
-from backyard.core.rerun import kept_input
+from backyard.desk.auditing import audited
+from backyard.desk.inputs import rerun_input
+from backyard.desk.links import base_of, linked
+from backyard.desk.past import past_log, past_record, past_view
 from backyard.ledger.record import Record
 from backyard.ledger.task_calls import LOG_LINES
 from backyard.submit import Options
@@ -122,6 +123,4 @@ def _read_rerun(definition: Definition, record: Record, body: bytes) -> bytes:
         Rerun.model_validate(given)
     except ValidationError as error:
         raise invalid_input("a rerun", error) from None
-    kept = kept_input(definition, record.fields.get("input"))
-    text = definition.restore(given["input"], kept) if "input" in given else kept
-    return parse_input(definition, text, "input")
+    return rerun_input(definition, record, given.get("input"))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from backyard.api.past import ask, catch_up, past_view
 from backyard.api.problems import ProblemRoute, documented
+from backyard.desk.past import ask, catch_up, past_view
 from backyard.history.queries import attempts_of, events_of
 
 if TYPE_CHECKING:

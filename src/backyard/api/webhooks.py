@@ -15,10 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from backyard.api.auditing import audited
 from backyard.api.bodies import JSON, described, read_body
 from backyard.api.cursors import page_link, place_in, wrong_cursor
-from backyard.api.links import base_of
 from backyard.api.problems import ProblemRoute, documented
 from backyard.api.strict_json import check
 from backyard.core.definition import invalid_input
@@ -33,6 +31,8 @@ from backyard.core.webhooks import (
     new_secret,
     place_of,
 )
+from backyard.desk.auditing import audited
+from backyard.desk.links import base_of
 from backyard.history import deliveries, webhooks
 from backyard.history.database import History
 

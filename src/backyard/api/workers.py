@@ -9,9 +9,9 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 from starlette.requests import Request
 
-from backyard.api.auditing import audited
 from backyard.api.problems import ProblemRoute, documented
 from backyard.core.worker import Worker, named
+from backyard.desk.auditing import audited
 
 if TYPE_CHECKING:
     from backyard.app import Backyard

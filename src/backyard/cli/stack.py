@@ -99,7 +99,7 @@ def _url(host: str, port: int) -> str:
 
 def _summary(settings: Settings, server: EmbeddedServer | None, *, flower: bool) -> list[str]:
     api = _url(settings.host, settings.port)
-    rows = [("API", api), ("API docs", f"{api}/docs")]
+    rows = [("Console", f"{api}/console/"), ("API", api), ("API docs", f"{api}/docs")]
     if flower:
         rows.append(("Flower", _url(settings.host, settings.flower_port)))
     if server is not None:

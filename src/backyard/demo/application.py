@@ -19,8 +19,8 @@ app.include_router(router)
 
 @app.get("/", include_in_schema=False)
 async def home() -> RedirectResponse:
-    """Lead to the documentation."""
-    return RedirectResponse("/docs")
+    """Lead to the console."""
+    return RedirectResponse("/console/")
 
 
 @app.exception_handler(BackyardError)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("backyard.audit")
 
+#: Where a request's scope names the door that it came by; without it, that is the API.
+DOOR = "backyard.door"
+
 
 async def audited(
     yard: Backyard, connection: HTTPConnection, verb: str, kind: str, subject: str, **details: Any
@@ -39,5 +42,6 @@ async def audited(
 
 def actor_of(connection: HTTPConnection) -> str:
     """Return who sent a request, as the audit trail names them."""
+    door: str = connection.scope.get(DOOR, "api")
     client = connection.client
-    return f"api@{client.host}" if client else "api"
+    return f"{door}@{client.host}" if client else door

@@ -1,0 +1,1 @@
+"""Behind both HTTP doors: what pages and routes ask and do alike."""
