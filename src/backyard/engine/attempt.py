@@ -35,7 +35,7 @@ from backyard.engine.discretion import cleansed, discreet, hushed
 from backyard.engine.limits import limits_of
 from backyard.engine.loop import loop_thread
 from backyard.engine.message import ETA
-from backyard.engine.task_log import kept, open_log
+from backyard.engine.task_log import Kept, open_log
 from backyard.files import Files
 from backyard.ledger.ledger import Ledger
 from backyard.ledger.task_calls import Deaths, Started
@@ -103,7 +103,7 @@ def run_attempt(task: Attempted, args: tuple[Any, ...], kwargs: Mapping[str, Any
     soft_limit.hold_off()
     attempt = start(task, args, kwargs)
     try:
-        with kept(attempt, leaving), soft_limit.heeded():
+        with Kept(attempt, leaving), soft_limit.heeded():
             return perform(task, attempt, args, kwargs)
     except (Ignore, Reject, Retry) as wish:
         follow(task, attempt, wish)
@@ -167,8 +167,7 @@ def start(task: Attempted, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
     A server that is away is waited for: the task has not run, so nothing has failed.
     """
     set_current(None)
-    request = task.request
-    ledger = task.yard_services.ledger
+    request, services = task.request, task.yard_services
     worker = request.hostname or "unknown"
     answer = started_ahead(request.id) or ask_to_start(task, worker, args, kwargs)
     if answer.attempt is None:
@@ -181,8 +180,7 @@ def start(task: Attempted, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
         give_way(request.id)
     request.eta = request.get(ETA)
     attempt = Attempt(request.id, answer.attempt, worker, root_id=request.root_id or "")
-    services = task.yard_services
-    attempt.log = open_log(attempt, task.name, ledger, services.log_level, services.log_room)
+    attempt.log = open_log(attempt, task.name, services.ledger, services.log_level, services.log_room)
     set_current(attempt)
     flight.begin(attempt.task_id, attempt.number, attempt.log.scrub)
     return attempt

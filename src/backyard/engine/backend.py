@@ -31,6 +31,7 @@ from backyard.ledger.events import read_published
 from backyard.ledger.keys import Keys
 from backyard.ledger.ledger import send
 from backyard.ledger.record import Record
+from backyard.ledger.task_calls import Moved
 
 logger = logging.getLogger("backyard.backend")
 
@@ -180,9 +181,7 @@ class LedgerBackend(PatientBackend, stock.RedisBackend):
         known = State(state) if state in _KEPT else State.PROGRESS
         kept: dict[str, Word] = {"ignored": 1}
         fields, data = (kept, "null") if ignored else self._fields(known, state, result, traceback, attempt)
-        extras = self.extras(request)
-        if extras:
-            fields["celery"] = self.encode(extras)
+        self._add_extras(fields, request)
         verb = _VERBS.get(known)
         if attempt is not None and verb is not None:
             event = "progress" if known is State.PROGRESS else "state"
@@ -199,6 +198,21 @@ class LedgerBackend(PatientBackend, stock.RedisBackend):
         if outcome not in ("moved", "repeated", "retried"):
             logger.warning("News of task %s was dropped (%s): %s", task_id, outcome, state)
         return result
+
+    def success(self, attempt: Attempt, request: Any) -> Call[Moved]:
+        """Return what ends a typed task in success.
+
+        Args:
+            attempt: The attempt that has come to a result.
+            request: Celery's request.
+        """
+        fields, data = self._fields(State.SUCCESS, State.SUCCESS, None, None, attempt)
+        self._add_extras(fields, request)
+        return self.calls.move(Verb.SUCCEED, attempt.task_id, attempt=attempt.number, data=data, fields=fields)
+
+    def _add_extras(self, fields: dict[str, Word], request: Any) -> None:
+        if extras := self.extras(request):
+            fields["celery"] = self.encode(extras)
 
     def _settle(
         self, task_id: str, state: State, attempt: int | None, data: str, fields: dict[str, Word], entry: str

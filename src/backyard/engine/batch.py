@@ -7,7 +7,6 @@ what has not begun.
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
 import time
@@ -20,13 +19,12 @@ from typing import Any
 from celery import signals, states
 from celery._state import get_current_app
 from celery.app.task import Context
-from celery.app.trace import build_tracer
-from celery.app.trace import logger as trace_logger
 from pydantic_core import from_json
 
 from backyard.engine import soft_limit
 from backyard.engine.current import Turn, set_turn
 from backyard.engine.delivery import Row
+from backyard.engine.lean import own_headers, quiet_tracer
 from backyard.engine.message import check_body, message_in
 from backyard.engine.telling import Told
 from backyard.ledger.ahead import Ahead, insist
@@ -42,7 +40,6 @@ logger = logging.getLogger("backyard.batch")
 WAITS = 0.01
 #: Seconds after which a task that still runs holds nobody up any more.
 LONG = 0.05
-_tokens = (f"{uuid.uuid4().hex}.{number}" for number in itertools.count())
 
 
 @dataclass(slots=True)
@@ -50,21 +47,18 @@ class Item:
     """One task of a batch.
 
     Args:
+        task_id: The task's id.
         place: Queue, lane and entry id of its entry.
         request: What Celery calls its request.
         task: The Celery task.
         started: The ledger's answer to its start, once that is here.
     """
 
+    task_id: str
     place: tuple[str, str, str]
     request: dict[str, Any]
     task: Any
     started: Started | None = None
-
-    @property
-    def task_id(self) -> str:
-        """The task's id."""
-        return str(self.request["id"])
 
 
 def run_batch(rows: Sequence[Row], hostname: str, at_once: int) -> list[Told]:
@@ -109,7 +103,7 @@ def read_item(app: Any, row: Row, hostname: str) -> Item:
     args, kwargs, embed = body
     information = properties.get("delivery_info") or {}
     properties["delivery_tag"] = f"{queue}/{lane}/{entry}"
-    request = {
+    request: dict[str, Any] = {
         **headers, **embed, "args": args, "kwargs": kwargs, "properties": properties, "hostname": hostname,
         "reply_to": properties.get("reply_to"), "correlation_id": properties.get("correlation_id"), "is_eager": False,
         "delivery_info": {
@@ -118,7 +112,9 @@ def read_item(app: Any, row: Row, hostname: str) -> Item:
         },
         "entry": f"{lane}/{entry}",
     }  # fmt: skip
-    return Item((queue, lane, entry), request, app.tasks[headers["task"]])
+    if request.get("headers") is None:
+        request["headers"] = own_headers(request)
+    return Item(str(request["id"]), (queue, lane, entry), request, app.tasks[headers["task"]])
 
 
 class Batch(Turn):
@@ -143,7 +139,11 @@ class Batch(Turn):
         self._begun: deque[Item] = deque()
         self._here: Item | None = None
         self._settled = False
+        #: What is to be said of those that have ended: their outcomes, and entries that go.
         self._ended: list[Call[Any]] = []
+        self._gone: list[tuple[str, str, str]] = []
+        #: What was said of them, as long as nothing shows that it was heard.
+        self._said: list[Call[Any]] = []
         self._line = line_to(self.ledger)
         # The thread that looks after the batch takes away what has not begun, and sends what has ended.
         self._lock = threading.RLock()
@@ -163,7 +163,7 @@ class Batch(Turn):
                 self._hear(asked)
         # What the other thread is about to send is sent then.
         with self._sending:
-            if self._ended:
+            if self._ended or self._gone:
                 self._hear(self._ask([]))
 
     def close(self) -> None:
@@ -183,9 +183,9 @@ class Batch(Turn):
         item = self._here
         if item is None or item.task_id != task_id:
             return False
-        calls = self.ledger.calls
         with self._lock:
-            self._ended += (call, calls.acknowledge([item.place]))
+            self._ended.append(call)
+            self._gone.append(item.place)
         self._settled = True
         return True
 
@@ -199,17 +199,31 @@ class Batch(Turn):
         """Send what has ended, and ask to begin others; the answer is not waited for."""
         calls = self.ledger.calls
         with self._lock:
-            ended, self._ended = self._ended, []
+            self._said = self._take_ended()
             self._asked = items
-        call = together([*ended, *(start_of(calls, item) for item in items)])
-        self._line.send(call)
+            call = together([*self._said, *starts_of(calls, items)])
+        if not self._line.send(call):
+            self._say_again()
         return call
+
+    def _take_ended(self) -> list[Call[Any]]:
+        """Take what is to be said of those that have ended, outcomes first."""
+        ended, gone = self._ended, self._gone
+        self._ended, self._gone = [], []
+        return [*ended, self.ledger.calls.acknowledge(gone)] if gone else ended
+
+    def _say_again(self) -> None:
+        """Let the second thread say what may not have been heard; it may be said twice without harm."""
+        with self._lock:
+            self._ended[:0] = self._said
+            self._said = []
 
     def _hear(self, call: Call[list[Any]]) -> None:
         """Take in the answer, however long the server is away."""
         answers = self._line.read(call)
         with self._lock:
             asked, self._asked = self._asked, []
+            self._said = []
         note_refused(answers)
         starts = [answer for answer in answers if isinstance(answer, Started)]
         # What was given back meanwhile is not here any more; those that are left are the first ones.
@@ -228,7 +242,7 @@ class Batch(Turn):
         """Say what has ended, however long the server is away; what another thread is about to say is said then."""
         with self._sending:
             with self._lock:
-                ended, self._ended = self._ended, []
+                ended = self._take_ended()
             if ended:
                 note_refused(insist(self.ledger, together(ended)))
 
@@ -236,8 +250,8 @@ class Batch(Turn):
         """Run one task as Celery runs it."""
         task, request = item.task, item.request
         begun = time.monotonic()
-        trace = quiet_tracer(self.app, task, request["hostname"]) if self._quiet else task.__trace__
-        _, information, *_ = trace(item.task_id, request["args"], request["kwargs"], request)
+        run = quiet_tracer(self.app, task, request["hostname"]) if self._quiet else task.__trace__
+        _, information, *_ = run(item.task_id, request["args"], request["kwargs"], request)
         state = states.SUCCESS if information is None else information.state
         if not self._settled:
             said = let_go(self.ledger, item, state, information and information.retval)
@@ -256,6 +270,8 @@ class Batch(Turn):
         since = self.running_since
         if since is None or now - since < WAITS:
             return
+        if now - since >= LONG:
+            self._say_again()  # its answer is read after the task that runs, and its connection may have broken
         self.send_ended()
         if now - since >= LONG:
             self.give_back()
@@ -276,10 +292,15 @@ class Batch(Turn):
             insist(self.ledger, self.ledger.calls.give_back([item.place for item in left], "released"))
 
 
-def start_of(calls: Calls, item: Item) -> Call[Started]:
-    """Return what begins a task."""
-    request = item.request
-    return calls.start(item.task_id, request["entry"], next(_tokens), request["hostname"], item.task.yard_deaths)
+def starts_of(calls: Calls, items: Sequence[Item]) -> list[Call[Started]]:
+    """Return what begins tasks."""
+    token = uuid.uuid4().hex
+    return [
+        calls.start(
+            item.task_id, item.request["entry"], f"{token}.{number}", item.request["hostname"], item.task.yard_deaths
+        )
+        for number, item in enumerate(items)
+    ]  # fmt: skip
 
 
 def let_go(ledger: Ledger, item: Item, state: str, wish: Any) -> list[Call[Any]]:
@@ -350,7 +371,6 @@ class Watch(threading.Thread):
 
 _watch: Watch | None = None
 _line: Ahead | None = None
-_quiet: dict[str, Any] = {}
 
 
 def line_to(ledger: Ledger) -> Ahead:
@@ -368,16 +388,3 @@ def watch() -> Watch:
         _watch = Watch()
         _watch.start()
     return _watch
-
-
-def quiet_tracer(app: Any, task: Any, hostname: str) -> Any:
-    """Return Celery's way to run a task, without a line in the log for each success."""
-    found = _quiet.get(task.name)
-    if found is None:
-        level = trace_logger.level
-        trace_logger.setLevel(logging.WARNING)  # looked at once, when it is built
-        try:
-            found = _quiet[task.name] = build_tracer(task.name, task, app.loader, hostname, app=app)
-        finally:
-            trace_logger.setLevel(level)
-    return found

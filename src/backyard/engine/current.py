@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
@@ -91,6 +93,30 @@ def accepted_for(sent: str) -> str:
     """Return the task that the message sent last from here stands for."""
     known = _accepted.get()
     return known[1] if known is not None and known[0] == sent else sent
+
+
+_raised: ContextVar[tuple[str, Exception] | None] = ContextVar("backyard_raised", default=None)
+
+
+@contextmanager
+def raised_before(task_id: str, error: Exception) -> Iterator[None]:
+    """Let Celery see within to what a task raised, which has run already.
+
+    Args:
+        task_id: The task.
+        error: What it raised.
+    """
+    token = _raised.set((task_id, error))
+    try:
+        yield
+    finally:
+        _raised.reset(token)
+
+
+def what_was_raised(task_id: str) -> Exception | None:
+    """Return what a task raised, where it has run already and Celery is to see to that alone."""
+    known = _raised.get()
+    return known[1] if known is not None and known[0] == task_id else None
 
 
 class Turn(Protocol):

@@ -6,7 +6,7 @@ import logging
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from celery.exceptions import Retry as SentAnew
@@ -24,16 +24,20 @@ _installed = False
 _ITS_OWN = frozenset(vars(logging.makeLogRecord({})))
 
 
-@contextmanager
-def discreet(secrets: tuple[str, ...]) -> Iterator[None]:
+_NO_SECRETS: AbstractContextManager[None] = nullcontext()
+
+
+def discreet(secrets: tuple[str, ...]) -> AbstractContextManager[None]:
     """Take secrets out of whatever this process logs within.
 
     Args:
         secrets: What must not be seen, the longest first.
     """
-    if not secrets:
-        yield
-        return
+    return _discreet(secrets) if secrets else _NO_SECRETS
+
+
+@contextmanager
+def _discreet(secrets: tuple[str, ...]) -> Iterator[None]:
     _install()
     ours = object()
     _known[id(ours)] = secrets

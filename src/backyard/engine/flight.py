@@ -60,7 +60,7 @@ class Slot:
             # Asking for it takes longer than a short task, of which there may be thousands a second.
             if (now := time.monotonic()) >= self._peak_at:
                 self._peak, self._peak_at = own_peak_rss(), now + PEAK_HOLDS
-            self._write()
+            self.file.begin(task_id, attempt, self._peak)
 
     def line(self, text: str) -> None:
         """Note a line of the attempt's log."""
@@ -69,10 +69,7 @@ class Slot:
             self._lines.append(text.encode("utf-8", "backslashreplace")[:LONGEST].decode("utf-8", "ignore"))
             # The peak is only seen now and then from outside; a process that fills up the memory is often gone before.
             self._peak = own_peak_rss()
-            self._write()
-
-    def _write(self) -> None:
-        self.file.write({**self._entry, "peak_rss": self._peak, "lines": self._lines})
+            self.file.write({**self._entry, "peak_rss": self._peak, "lines": self._lines})
 
 
 class Recorder(logging.Handler):

@@ -11,6 +11,7 @@ import json
 import mmap
 import os
 from collections.abc import Iterator, Mapping
+from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,19 @@ class FlightFile:
         lines = list(entry.get("lines", ()))
         while len(data := json.dumps({**entry, "lines": lines}, ensure_ascii=False).encode()) > HALF - LENGTH and lines:
             del lines[0]
+        self._put(data)
+
+    def begin(self, task_id: str, attempt: int, peak_rss: int) -> None:
+        """Make an attempt the current entry that has said nothing yet; there may be thousands a second.
+
+        Args:
+            task_id: The task.
+            attempt: The attempt's number.
+            peak_rss: The most memory that the process has had, in bytes.
+        """
+        self._put(b'{"task":%b,"attempt":%d,"peak_rss":%d}' % (quoted(task_id).encode(), attempt, peak_rss))
+
+    def _put(self, data: bytes) -> None:
         half = 2 if self._map[CURRENT] == 1 else 1
         start = FIRST + (half - 1) * HALF
         self._map[start : start + LENGTH + len(data)] = len(data).to_bytes(LENGTH, "little") + data

@@ -25,8 +25,9 @@ from celery.concurrency.prefork import process_destructor, process_initializer
 from pydantic_core import from_json, to_json
 
 from backyard.engine import soft_limit
-from backyard.engine.batch import Item, let_go, note_refused, quiet_tracer, read_item, start_of
+from backyard.engine.batch import Item, let_go, note_refused, read_item, starts_of
 from backyard.engine.current import Turn, set_turn
+from backyard.engine.lean import quiet_tracer
 from backyard.ledger.ahead import insist
 from backyard.ledger.call import Call
 from backyard.ledger.ledger import Ledger
@@ -231,7 +232,7 @@ class Host(Turn):
     def _begin(self, items: Sequence[Item], *, quiet: bool) -> None:
         """Begin tasks, however long the server is away."""
         calls = self.ledger.calls
-        answers = insist(self.ledger, together([start_of(calls, item) for item in items]))
+        answers = insist(self.ledger, together(starts_of(calls, items)))
         for item, started in zip(items, answers, strict=True):
             item.started = started
             trace = quiet_tracer(self.app, item.task, self.hostname) if quiet else item.task.__trace__

@@ -134,6 +134,21 @@ def brief_in(text: bytes) -> dict[str, Any] | None:
     return from_json(text.partition(b"\n")[0]) if text.startswith(_BRIEF) else None
 
 
+def task_in(text: bytes) -> tuple[str, str]:
+    """Return the name of a message's definition and its input as JSON text, each empty where it cannot be read.
+
+    Args:
+        text: A message as it stands in a queue.
+    """
+    try:
+        message = message_in(text)
+        name = str(message["headers"]["task"])
+        payload = text.partition(b"\n")[2].decode() if text.startswith(_BRIEF) else _input(_parts(message))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return "", ""
+    return name, payload
+
+
 def _shown(payload: bytes) -> str:
     """Return what Celery's tools show of an input: its beginning, without its secrets."""
     if b"sealed:" in payload:
@@ -337,17 +352,19 @@ _HEADERS: Mapping[str, tuple[type, ...]] = {
 }  # fmt: skip
 
 
+_BODY: tuple[type | tuple[type, ...], ...] = ((list, tuple), dict, dict)
+
+
 def check_body(payload: Any) -> None:
     """Refuse a decoded task body that Celery's worker could not unpack.
 
     Raises:
         MalformedMessageError: It is not what protocol 2 says.
     """
-    shape = (list | tuple, dict, dict)
-    if not isinstance(payload, list | tuple) or len(payload) != len(shape):
+    if not isinstance(payload, (list, tuple)) or len(payload) != len(_BODY):
         raise MalformedMessageError(
             "not a task message: its body is not a list of arguments, keyword arguments and callbacks"
         )
-    for part, kind in zip(payload, shape, strict=True):
+    for part, kind in zip(payload, _BODY, strict=True):
         if not isinstance(part, kind):
             raise MalformedMessageError(f"not a task message: its body has {type(part).__name__} in a place of {kind}")

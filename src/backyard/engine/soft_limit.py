@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from billiard.exceptions import SoftTimeLimitExceeded
@@ -32,7 +32,8 @@ def absent() -> Iterator[None]:
 
 def hold_off() -> None:
     """Let the limit only be noted from now on; nothing is known to have come."""
-    _came.clear()
+    if _came.is_set():
+        _came.clear()
     _set(_note)
 
 
@@ -41,13 +42,20 @@ def came() -> bool:
     return _came.is_set()
 
 
-@contextmanager
-def heeded() -> Iterator[None]:
+_NO_LIMIT: AbstractContextManager[None] = nullcontext()
+
+
+def heeded() -> AbstractContextManager[None]:
     """Let the limit interrupt what runs within.
 
     Raises:
         SoftTimeLimitExceeded: The time is over.
     """
+    return _NO_LIMIT if _absent else _heeded()
+
+
+@contextmanager
+def _heeded() -> Iterator[None]:
     _set(_interrupt)
     try:
         yield

@@ -15,7 +15,7 @@ from backyard.core.definition import Definition
 from backyard.engine import flight
 from backyard.engine.again import say_why
 from backyard.engine.attempt import Services, run_attempt
-from backyard.engine.current import accepted_for, current_attempt, running
+from backyard.engine.current import accepted_for, current_attempt, running, what_was_raised
 from backyard.engine.message import UNIQUE, WEBHOOK, WINDOW
 from backyard.engine.task_log import say_all
 from backyard.ledger.keys import PRIORITY
@@ -70,6 +70,8 @@ class BackyardTask(Task):
         """Run here when called directly, as an attempt when a worker calls."""
         if self.request.called_directly or self.request.is_eager:
             return self.run(*args, **kwargs)
+        if (raised := what_was_raised(self.request.id)) is not None:
+            raise raised
         try:
             return run_attempt(self, args, kwargs)
         finally:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from billiard.exceptions import SoftTimeLimitExceeded
 
@@ -86,6 +85,9 @@ def of_machinery(name: str) -> bool:
     return name.partition(".")[0] in MACHINERY and not name.startswith(TASKS)
 
 
+_ROOT = logging.getLogger()
+#: Celery's loggers for tasks stand aside of the root, where Celery has set up logging.
+_TASKS = logging.getLogger("celery.task")
 _capture: Capture | None = None
 _lock = threading.RLock()
 
@@ -96,12 +98,7 @@ def capture() -> Capture:
     with _lock:
         if _capture is None or _capture.pid != os.getpid():
             _capture = Capture()
-        loggers = [logging.getLogger()]
-        # Celery's loggers for tasks stand aside of the root, where Celery has set up logging.
-        tasks = logging.getLogger("celery.task")
-        if not tasks.propagate:
-            loggers.append(tasks)
-        for logger in loggers:
+        for logger in (_ROOT,) if _TASKS.propagate else (_ROOT, _TASKS):
             if _capture not in logger.handlers:
                 for handler in [one for one in logger.handlers if isinstance(one, Capture)]:
                     logger.removeHandler(handler)  # the parent's
@@ -137,26 +134,29 @@ def say_all(attempt: Attempt) -> None:
         attempt.log.flush()
 
 
-@contextmanager
-def kept(attempt: Attempt, leaving: Callable[[BaseException], bool]) -> Iterator[None]:
-    """Keep what is logged within with the task, all of it before what comes after.
+class Kept:
+    """Keeps what is logged within with the task, all of it before what comes after.
 
     Args:
         attempt: The attempt that runs within.
         leaving: Whether an exception is the process's way to its end, which waits for no server.
     """
-    log = attempt.log
-    if log is None:
-        yield
-        return
-    handler = capture()
-    handler.open(log)
-    try:
-        yield
-    except BaseException as error:
-        log.close(patient=not leaving(error))
-        raise
-    else:
-        log.close()
-    finally:
-        handler.close_log(log)
+
+    __slots__ = ("_handler", "_leaving", "_log")
+
+    def __init__(self, attempt: Attempt, leaving: Callable[[BaseException], bool]) -> None:
+        self._log = attempt.log
+        self._leaving = leaving
+
+    def __enter__(self) -> None:
+        if self._log is not None:
+            self._handler = capture()
+            self._handler.open(self._log)
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if self._log is None:
+            return
+        try:
+            self._log.close(patient=error is None or not self._leaving(error))
+        finally:
+            self._handler.close_log(self._log)

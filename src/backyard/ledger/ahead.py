@@ -43,12 +43,12 @@ class Ahead:
         self._connection: Any = None
         self._sent = False
 
-    def send(self, call: Call[Any]) -> None:
-        """Send a call; one that cannot be sent is sent anew when its answer is read."""
+    def send(self, call: Call[Any]) -> bool:
+        """Send a call, and return whether that went well; one that cannot be sent is sent when its answer is read."""
         self._sent = False
         script = call.script
         if script is None:
-            return
+            return False
         try:
             if self._connection is None:
                 self._connection = self._ledger.client.connection_pool.get_connection()
@@ -56,6 +56,7 @@ class Ahead:
             self._sent = True
         except (redis.RedisError, OSError):
             self._drop()
+        return self._sent
 
     def read(self, call: Call[Any]) -> Any:
         """Return the answer to what was sent last, however long the server is away."""

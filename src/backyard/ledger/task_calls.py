@@ -44,12 +44,15 @@ class Deaths:
 
     def of(self, policy: Policy) -> Deaths:
         """Return what holds for a definition; what its policy leaves open is the yard's."""
+        if policy.loss_limit is None and policy.crash_limit is None:
+            return self
         return Deaths(policy.loss_limit or self.losses, policy.crash_limit or self.crashes, self.kind)
 
 
 #: For tasks that are to run at most once.
 ONCE = Deaths(1, 1, FailureKind.WORKER_LOST)
 _DEATHS = Deaths()
+_LEAVES = {verb: states_of(MOVES[verb].leaves) for verb in SPOKEN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +143,7 @@ class TaskCalls(CallBuilder):
         if verb not in SPOKEN:
             raise ValueError(f"{verb} moves a queue entry as well: it has a script of its own.")
         words: list[Word] = [
-            self.events_kept, task_id, states_of(row.leaves), row.enters, attempt,
+            self.events_kept, task_id, _LEAVES[verb], row.enters, attempt,
             "1" if row.enters in FINAL else "0", event, data,
         ]  # fmt: skip
         for name, value in (fields or {}).items():

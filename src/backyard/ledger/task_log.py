@@ -165,7 +165,7 @@ class TaskLog:
         Args:
             patient: Whether to wait for a server that is away.
         """
-        while os.getpid() == self._pid and not self.send() and patient:
+        while self._waiting and os.getpid() == self._pid and not self.send() and patient:
             time.sleep(AWAY)  # what comes after has to wait for the server as well
 
     def _leave_out(self) -> None:
@@ -239,6 +239,8 @@ _sender: Sender | None = None
 def sender() -> Sender:
     """Return the sender of this process, made on first use."""
     global _sender  # noqa: PLW0603 - one a process is the point
+    if _sender is not None and _sender.pid == os.getpid():
+        return _sender
     with _lock:
         if _sender is None or _sender.pid != os.getpid():
             _sender = Sender()
