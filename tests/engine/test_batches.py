@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -154,6 +156,31 @@ def test_a_worker_that_is_killed_loses_none(yard: Backyard, work: Callable[..., 
     work("--concurrency=2")
     assert {record.state for record in ended(yard, task_ids)} == {State.SUCCESS}
     assert {int(number) for number, *_ in starts(gate)} == set(range(221))
+    assert_clean(yard.ledger)
+
+
+def test_what_a_process_had_in_its_pipe_when_it_died_runs_once(
+    yard: Backyard, work: Callable[..., Process], tmp_path: Path
+) -> None:
+    work("--concurrency=1")
+    warm(yard, tmp_path)
+    pid = int(starts(tmp_path / "warm")[0][-1])
+
+    def written() -> int:
+        stats = wait_until(lambda: yard.celery.control.inspect(timeout=2).stats(), "the worker tells its figures")
+        return sum(worker["pool"]["writes"]["total"] for worker in stats.values())
+
+    before = written()
+    os.kill(pid, signal.SIGSTOP)
+    gate = tmp_path / "gate"
+    (task_id,) = submit(yard, gate, ["go"])
+    wait_until(lambda: written() > before, "it is in the pipe")
+    os.kill(pid, signal.SIGKILL)
+    record = wait_final(yard.ledger, task_id)
+    assert (record.state, record.number("attempt")) == (State.SUCCESS, 1)
+    assert not {"crashed", "lost"} & set(record.fields)
+    ((*_, other),) = starts(gate)
+    assert int(other) != pid
     assert_clean(yard.ledger)
 
 

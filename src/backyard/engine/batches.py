@@ -169,6 +169,17 @@ class Batches:
             error_callback=partial(self._failed, lot),
         )
         self.consumer.controller.semaphore.acquire(give)
+        self._write()
+
+    def _write(self) -> None:
+        """Write into the pipes of free processes at once.
+
+        Celery's loop would do so in its next turn, after it has asked the server for more entries.
+        """
+        pool = self.consumer.pool._pool  # noqa: SLF001 - Celery has no public word for a pool's pipes
+        free = pool._all_inqueues - pool._active_writes - pool._busy_workers  # noqa: SLF001
+        if pool.outbound_buffer and free:
+            self.consumer.hub.consolidate_callback(list(free))
 
     # -- what comes back ------------------------------------------------------------------------------------------
 

@@ -74,7 +74,8 @@ class Topic:
             self._add([news])
         elif self.watched:
             self._ahead.append(news)
-        self.wake()
+        if news.final or self.watched:  # who waits for the end alone has nothing to look at before
+            self.wake()
 
     def fill(self, news: Iterable[News]) -> None:
         """Take news that was read from the stream."""
