@@ -23,7 +23,10 @@ def add_queue(app: Celery, name: str) -> None:
     known = app.conf.task_queues
     if all(queue.name != name for queue in known):
         known.append(make_queue(name))
-        app.amqp.queues.add(make_queue(name))
+        queues = app.amqp.queues
+        # Celery notes what workers read when it first looks; a worker that was told its queues keeps to those.
+        told = queues._consume_from is not None  # noqa: SLF001 - there is no other word for it
+        (queues.add if told else queues.select_add)(make_queue(name))
 
 
 def queue_names(app: Celery) -> list[str]:
