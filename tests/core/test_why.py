@@ -24,6 +24,7 @@ def worker(name: str = "w1@host", **options: Any) -> Worker:
         "worker_name": name, "state": WorkerState.RUNNING, "alive": True, "age": 0.5, "uptime": 60,
         "started": datetime(2027, 1, 1, tzinfo=UTC), "host": "host", "pid": 1, "pool": "prefork", "max_concurrency": 2,
         "queues": ["reports"], "registered_tasks": ["build"], "definitions": {"build": "x"}, "running": [], "rss": 1,
+        "lease": 20,
         "version": "1",
     }  # fmt: skip
     return Worker(**{**known, **options})

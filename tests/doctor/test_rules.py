@@ -42,6 +42,7 @@ def worker(**options: Any) -> Worker:
         "worker_name": "w1@host", "state": WorkerState.RUNNING, "alive": True, "age": 0.5, "uptime": 60,
         "started": datetime(2027, 1, 1, tzinfo=UTC), "host": "host", "pid": 1, "pool": "prefork", "max_concurrency": 2,
         "queues": ["reports"], "registered_tasks": ["build"], "definitions": {"build": "x"}, "running": [], "rss": 1,
+        "lease": 20,
         "version": "1.0",
     }  # fmt: skip
     return Worker(**{**known, **options})
@@ -130,6 +131,9 @@ CASES: list[tuple[str, dict[str, Any], Severity, str]] = [
     ("workers", {"workers": [worker(queues=["mail"])], "burden": burden(ready={"reports": 3})}, WARNING,
      "no living worker takes from reports, where 3 tasks wait"),
     ("workers", {"burden": burden(ready={"old": 7, "empty": 0})}, WARNING, "takes from old, where 7 tasks wait"),
+    ("silence", {}, OK, "every worker speaks"),
+    ("silence", {"workers": [worker(), worker(worker_name="w2@host", alive=False, age=21.4)]}, WARNING,
+     "no word from w2@host (for 21 s): dead, stuck or cut off"),
     ("versions", {}, OK, "all run 1.0"),
     ("versions", {"workers": [worker(version="0.9")]}, WARNING, "others run on w1@host (0.9)"),
     ("versions", {"workers": [worker(registered_tasks=[])]}, WARNING, "no living worker knows build"),

@@ -39,6 +39,8 @@ def test_a_worker_is_known_while_it_lives(stage: Stage, workers: Start, gate: Pa
     assert worker.definitions["multiply"] == ""
     assert len(worker.definitions["add"]) == 8
     assert worker.rss > 1_000_000
+    assert worker.lease == 2
+    wait_until(lambda: there(stage).cpu is not None, "it says how busy it is")
 
     held = stage.typed.hold.submit_sync(str(gate))
     wait_until(lambda: starts(gate), "it runs")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, cast
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -57,6 +60,11 @@ class Definition:
     def summary(self) -> str:
         """The first line of the function's docstring, or its name in words."""
         return self.doc.partition("\n")[0] or self.name.replace("_", " ").capitalize()
+
+    @property
+    def fingerprint(self) -> str:
+        """A few letters that are the same for the same input schema."""
+        return _fingerprint(self.input_model)
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> BaseModel:
         """Check Python arguments, given as to the function itself.
@@ -265,6 +273,12 @@ def _told(name: str, url: str, check: Callable[[str], str]) -> str:
         return check(url)
     except ValueError as error:
         raise DefinitionError(f"@yard.task of '{name}' has a webhook that cannot be told: {error}.") from None
+
+
+@cache
+def _fingerprint(model: type[BaseModel]) -> str:
+    schema = json.dumps(model.model_json_schema(), sort_keys=True)
+    return hashlib.sha256(schema.encode()).hexdigest()[:8]
 
 
 def check_nothing_lost(text: bytes, value: Any) -> None:

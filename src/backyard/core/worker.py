@@ -31,6 +31,7 @@ class Worker(BaseModel):
         state: Whether it takes tasks.
         alive: Whether it spoke within its lease. One that did not is dead or cut off, and forgotten after three leases.
         age: Seconds since it last spoke.
+        lease: Seconds that it may be silent before it counts as dead.
         uptime: Seconds since it started.
         started: When it started.
         host: Its machine.
@@ -42,6 +43,7 @@ class Worker(BaseModel):
         definitions: The same names, each with a fingerprint of its input's schema; empty for plain Celery tasks.
         running: Ids of tasks it runs, as many as it tells of.
         rss: Memory of the process and its pool, in bytes.
+        cpu: Cores that the process and its pool lately kept busy, 1.5 say; None where the system does not tell.
         version: Its version of Backyard.
     """
 
@@ -51,6 +53,7 @@ class Worker(BaseModel):
     state: WorkerState
     alive: bool
     age: float
+    lease: float
     uptime: float
     started: datetime
     host: str
@@ -62,6 +65,7 @@ class Worker(BaseModel):
     definitions: Mapping[str, str] = Field(description="Task name to fingerprint of its input schema")
     running: list[str]
     rss: int
+    cpu: float | None = None
     version: str
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import hashlib
 import json
 import logging
 import os
@@ -12,9 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from functools import cache
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from celery.worker import state as celery_state
@@ -22,6 +19,7 @@ from celery.worker import state as celery_state
 from backyard.core.errors import LedgerUnavailableError
 from backyard.core.worker import WorkerState
 from backyard.engine.batches import host_pid, hosted, running_in_batches
+from backyard.engine.usage import Usage
 from backyard.ledger.call import Word
 from backyard.ledger.ledger import Ledger
 
@@ -33,7 +31,6 @@ BEAT = 1.0
 RUNNING_SHOWN = 100
 #: Seconds that the end waits for a beat under way.
 RESTING = 0.5
-PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Presence:
@@ -58,6 +55,7 @@ class Presence:
         #: Called after each beat, heard or not, and at the end.
         self.after_beat: list[Callable[[], None]] = []
         self.at_end: list[Callable[[], None]] = []
+        self._usage = Usage(lambda: [os.getpid(), *children_of(worker)])
         self._on_drain = on_drain
         self._drained = False
         self._introduced = False
@@ -128,9 +126,9 @@ class Presence:
         if not self._introduced:
             self._introduce()
             return
-        rss, running = memory_of(self.worker), running_ids()
+        used, running = (self._usage.memory(), self._usage.cores()), running_ids()
         heard, wish = self.ledger.run(
-            self.ledger.calls.beat(self.name, self.instance, self.lease, self.state, rss, running)
+            self.ledger.calls.beat(self.name, self.instance, self.lease, self.state, used, running)
         )
         if heard == "taken":
             # Two workers of one name, as stock Celery makes them on one machine: the first is shown by another.
@@ -159,7 +157,7 @@ class Presence:
             "definitions": json.dumps(definitions),
             "state": self.state,
             "version": version("backyard"),
-            "rss": memory_of(self.worker),
+            "rss": self._usage.memory(),
             "running": json.dumps(running_ids()),
         }
 
@@ -191,25 +189,7 @@ def children_of(worker: Any) -> list[int]:
     return [*([child.pid for child in list(pool)] if isinstance(pool, list) else ()), *((host,) if host else ())]
 
 
-def memory_of(worker: Any) -> int:
-    """Return the memory that a worker and its pool hold, in bytes; 0 where the system does not say."""
-    return sum(_rss(pid) for pid in (os.getpid(), *children_of(worker)))
-
-
-def _rss(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
-    except (OSError, IndexError):
-        return 0
-
-
 def fingerprint_of(task: Any) -> str:
-    """Return a few letters that are the same for the same input schema; empty for a plain Celery task."""
+    """Return the fingerprint of a task's definition; empty for a plain Celery task."""
     definition = getattr(task, "yard_definition", None)
-    return "" if definition is None else _fingerprint(definition.input_model)
-
-
-@cache
-def _fingerprint(model: Any) -> str:
-    schema = json.dumps(model.model_json_schema(), sort_keys=True)
-    return hashlib.sha256(schema.encode()).hexdigest()[:8]
+    return "" if definition is None else str(definition.fingerprint)

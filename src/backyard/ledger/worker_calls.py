@@ -33,7 +33,7 @@ class WorkerCalls(CallBuilder):
         return self._run("introduce", [*words, *(word for pair in fields.items() for word in pair)], int)
 
     def beat(
-        self, name: str, instance: str, lease: float, state: str, rss: int, running: Sequence[str]
+        self, name: str, instance: str, lease: float, state: str, used: tuple[int, float | None], running: Sequence[str]
     ) -> Call[tuple[str, dict[str, Any]]]:
         """Say that a worker lives. Returns ``known``, ``unknown`` or ``taken``, and its wish to drain, if there is one.
 
@@ -42,10 +42,12 @@ class WorkerCalls(CallBuilder):
             instance: What tells this process from others of the same name.
             lease: Seconds after which it counts as dead when it is silent.
             state: ``running``, ``draining`` or ``stopping``.
-            rss: Its memory in bytes.
+            used: Its memory in bytes, and the cores it keeps busy, if that is known.
             running: Ids of tasks it runs.
         """
-        words: list[Word] = [name, instance, int(lease * 1000), state, rss, json.dumps(list(running))]
+        rss, cpu = used
+        busy = "" if cpu is None else f"{cpu:.3f}"
+        words: list[Word] = [name, instance, int(lease * 1000), state, rss, busy, json.dumps(list(running))]
         return self._run("beat", words, _heard)
 
     def goodbye(self, name: str, instance: str) -> Call[bool]:
@@ -111,6 +113,7 @@ def _worker(name: str, row: Mapping[bytes, bytes], now: int) -> Worker:
         state=WorkerState(text_of(row.get(b"state") or b"running")),
         alive=now - number(b"beat") <= number(b"lease"),
         age=(now - number(b"beat")) / 1000,
+        lease=number(b"lease") / 1000,
         uptime=(now - started) / 1000,
         started=datetime.fromtimestamp(started / 1000, UTC),
         host=text_of(row.get(b"host") or b""),
@@ -122,5 +125,6 @@ def _worker(name: str, row: Mapping[bytes, bytes], now: int) -> Worker:
         definitions=definitions,
         running=listed(b"running"),
         rss=number(b"rss"),
+        cpu=float(row[b"cpu"]) if row.get(b"cpu") else None,
         version=text_of(row.get(b"version") or b""),
     )
