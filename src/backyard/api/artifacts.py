@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from backyard.api.downloads import BYTES, HasFiles, download
+from backyard.desk.downloads import BYTES, HasFiles, download
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

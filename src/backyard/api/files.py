@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from backyard.api.downloads import BYTES, HasFiles, download
 from backyard.api.multipart import FIELD, IncomingFile
+from backyard.desk.downloads import BYTES, HasFiles, download
 
 if TYPE_CHECKING:
     from backyard.files import StoredFile

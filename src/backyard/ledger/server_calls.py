@@ -43,6 +43,14 @@ class ServerCalls(CallBuilder):
         """Read the server's time, in seconds since 1970."""
         return Call(["TIME"], lambda row: int(row[0]) + int(row[1]) / 1_000_000)
 
+    def link_key(self, new: bytes) -> Call[bytes]:
+        """Return the key that public links are signed with.
+
+        Args:
+            new: Random bytes, which become the key where there is none.
+        """
+        return self._run("link_key", [new], bytes)
+
     def burden(self) -> Call[Burden]:
         """Count what lies in the yard."""
         return self._run("burden", [], _burden)
