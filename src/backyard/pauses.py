@@ -12,6 +12,7 @@ from backyard.core.policy import NAME
 from backyard.core.queue import Pause, Queue
 from backyard.ledger.call import Call
 from backyard.ledger.ledger import Ledger
+from backyard.ledger.queue_calls import PURGED_AT_ONCE
 from backyard.settings import Settings
 
 #: Characters of a reason.
@@ -59,8 +60,7 @@ class Pauses:
             UnknownQueueError: There is no such queue.
             LedgerUnavailableError: The server is away.
         """
-        if name not in self.queues():
-            _check_known(name, await self.ledger.arun(self.ledger.calls.known(name)))
+        await self._check_queue(name)
         return await self.ledger.arun(self._pause_queue(name, reason))
 
     def pause_queue_sync(self, name: str, reason: str = "") -> bool:
@@ -118,6 +118,40 @@ class Pauses:
         """Say the same outside of an event loop."""
         known = self.ledger.run(self.ledger.calls.queues())
         return self._limited(self.ledger.run(self.ledger.calls.queue_states(self._names(known))))
+
+    async def queue_state(self, name: str) -> Queue:
+        """Say of one queue what waits there, and whether it is paused.
+
+        Raises:
+            UnknownQueueError: There is no such queue.
+            LedgerUnavailableError: The server is away.
+        """
+        await self._check_queue(name)
+        return self._limited(await self.ledger.arun(self.ledger.calls.queue_states([name])))[0]
+
+    async def purge_queue(self, name: str) -> int:
+        """Discard what waits in a queue, parked tasks too: they end REVOKED. What runs or is due later stays.
+
+        Args:
+            name: The queue's name.
+
+        Returns:
+            How many were discarded.
+
+        Raises:
+            UnknownQueueError: There is no such queue.
+            LedgerUnavailableError: The server is away; some may be discarded.
+        """
+        await self._check_queue(name)
+        gone = last = await self.ledger.arun(self.ledger.calls.purge(name, PURGED_AT_ONCE))
+        while last == PURGED_AT_ONCE:
+            last = await self.ledger.arun(self.ledger.calls.purge(name, PURGED_AT_ONCE))
+            gone += last
+        return gone
+
+    async def _check_queue(self, name: str) -> None:
+        if name not in self.queues():
+            _check_known(name, await self.ledger.arun(self.ledger.calls.known(name)))
 
     def _names(self, known: Sequence[str]) -> list[str]:
         return sorted({*known, *self.queues()})

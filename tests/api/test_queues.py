@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import httpx2
 import pytest
 
 from backyard import Backyard
+from backyard.ledger.keys import LANES
+from backyard.ledger.queue_calls import PURGED_AT_ONCE
 from support.clean import assert_clean, wait_until
 from support.processes import make_environment, running_api, start_worker
 from support.web import connect, final, problem_in
@@ -47,7 +50,8 @@ def queue_of(door: httpx2.Client, name: str) -> dict[str, object]:
 def test_queues_are_listed_with_their_limits(door: httpx2.Client) -> None:
     assert queue_of(door, "default")["limit"] == 1000
     assert queue_of(door, "other") == {
-        "name": "other", "depth": 0, "running": 0, "parked": 0, "paused": None, "limit": 3,
+        "name": "other", "depth": 0, "lanes": dict.fromkeys(LANES, 0), "oldest": None, "running": 0,
+        "parked": 0, "paused": None, "limit": 3,
     }  # fmt: skip
 
 
@@ -120,3 +124,42 @@ def test_what_does_not_exist_cannot_be_paused(door: httpx2.Client) -> None:
     problem_in(door.post("/definitions/nobody/pause"), 404, "unknown_definition")
     problem_in(door.post("/queues/other/pause", json={"because": "x"}), 422, "invalid_request")
     problem_in(door.post("/queues/other/pause", json={"reason": "x" * 501}), 422, "invalid_request")
+
+
+def test_a_queue_is_purged_and_its_tasks_end(door: httpx2.Client, yard_of: Backyard, tmp_path: object) -> None:
+    ids = door.post("/tasks/elsewhere/batch", json=[{"gate": "x"}] * 2).json()["task_ids"]
+    later = door.post("/tasks/elsewhere", json={"gate": f"{tmp_path}/gate"}, params={"delay": 3_600}).json()["task_id"]
+    wait_until(lambda: (queue_of(door, "other")["oldest"] or 0) != 0, "it ages")
+
+    assert door.post("/queues/other/purge").json() == {"name": "other", "discarded": 2}
+
+    assert [final(door, task_id)["state"] for task_id in ids] == ["REVOKED", "REVOKED"]
+    assert door.get(f"/tasks/{later}").json()["state"] == "SCHEDULED"
+    assert (queue_of(door, "other")["depth"], queue_of(door, "other")["oldest"]) == (0, None)
+    assert door.post("/queues/other/purge").json()["discarded"] == 0
+    door.delete(f"/tasks/{later}")
+    assert_clean(yard_of.ledger, leases=0)
+    problem_in(door.post("/queues/nobody/purge"), 404, "unknown_queue")
+
+
+def test_more_than_one_step_is_purged(door: httpx2.Client) -> None:
+    ids = door.post("/tasks/free/batch", json=[{"gate": "x"}] * (PURGED_AT_ONCE + 10)).json()["task_ids"]
+    assert door.post("/queues/default/purge").json()["discarded"] == len(ids)
+    assert {door.get(f"/tasks/{task_id}").json()["state"] for task_id in (ids[0], ids[-1])} == {"REVOKED"}
+
+
+def test_the_depth_over_time_is_asked_of_the_history(door: httpx2.Client, awkward: httpx2.Client) -> None:
+    problem_in(awkward.get("/queues/nobody/depth"), 404, "unknown_queue")
+    problem_in(awkward.get("/queues/default/depth", params={"range": "2h"}), 422, "invalid_request")
+    problem_in(door.get("/queues/other/depth"), 503, "history_unavailable")
+
+    def asked() -> dict[str, Any]:
+        found: dict[str, Any] = awkward.get("/queues/default/depth", params={"range": "15m"}).json()
+        return found
+
+    wait_until(lambda: any(point["depth"] is not None for point in asked()["series"]), "a keeper has looked")
+    found = asked()
+    assert (found["name"], found["step"]) == ("default", 10)
+    assert 90 <= len(found["series"]) <= 91
+    assert set(found["series"][-1]) == {"at", "depth", "running", "parked", "oldest"}
+    assert awkward.get("/queues/default/depth", params={"range": "30d"}).json()["step"] == 14_400

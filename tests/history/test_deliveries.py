@@ -8,12 +8,12 @@ import pytest
 from sqlalchemy import select
 
 from backyard.core.errors import UnknownDeliveryError, UnknownWebhookError
-from backyard.core.webhooks import NewWebhook
+from backyard.core.webhooks import NewWebhook, WebhookChange
 from backyard.history import tables
 from backyard.history.database import History
 from backyard.history.deliveries import Outcome, claim, deliveries_of, delivery_of, enqueue, redeliver, settle
 from backyard.history.recorder import OvertakenError, Recorder
-from backyard.history.webhooks import create_webhook, delete_webhook, enable_webhook, webhook_of, webhooks_of
+from backyard.history.webhooks import create_webhook, delete_webhook, update_webhook, webhook_of, webhooks_of
 from support.news import Teller
 
 LATER = 9_000_000_000_000
@@ -128,16 +128,27 @@ def test_whoever_is_gone_is_told_no_more_until_enabled(history: History) -> None
     assert len(deliveries_of(history, 50)[0]) == 2
     (late,) = claim(history, LATER + 60, LATER + 120, 10)
     assert (late.delivery_id, late.enabled) == (two.delivery_id, False)
-    assert enable_webhook(history, "w").enabled
+    assert update_webhook(history, "w", WebhookChange(enabled=True)).enabled
     (late,) = claim(history, LATER + 120, LATER + 180, 10)
     assert late.enabled
     delete_webhook(history, "w")
     assert webhooks_of(history) == []
     (late,) = claim(history, LATER + 180, LATER + 240, 10)
     assert (late.enabled, late.secret) == (False, None)
-    for verb in (delete_webhook, enable_webhook, webhook_of):
+    for verb in (delete_webhook, webhook_of, lambda past, known: update_webhook(past, known, WebhookChange(names=[]))):
         with pytest.raises(UnknownWebhookError, match="GET /webhooks"):
             verb(history, "w")
+
+
+def test_a_webhook_is_changed_in_what_is_named(history: History) -> None:
+    hook(history, "w", ["f"])
+    before = webhook_of(history, "w")
+    assert update_webhook(history, "w", WebhookChange()) == before
+    changed = update_webhook(history, "w", WebhookChange(url="https://new.example/", states=["FAILURE"]))
+    assert changed == before.model_copy(update={"url": "https://new.example/", "states": ["FAILURE"]})
+    assert update_webhook(history, "w", WebhookChange(names=[], enabled=False)).names == []
+    recorder_of(history).record(Teller().whole("t1", "f", "FAILURE"))
+    assert deliveries_of(history, 50)[0] == []
 
 
 def test_the_log_has_pages_and_filters(history: History) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy import select
 from backyard.core.task_filter import TaskFilter
 from backyard.history import filters
 from backyard.history.database import History
-from backyard.history.filters import Place, numbers_of
+from backyard.history.filters import Place, numbers_of, some_of
 from backyard.history.migrate import migrate
 from backyard.history.recorder import Recorder
 from backyard.history.search import read_search, spoken, words_of
@@ -30,9 +30,9 @@ SEARCHES = ["invoice", "zeb", "customer invoice", '"zebra müller"', "x1 report"
 #: What makes each way of asking the one that is taken.
 WAYS = {
     "as it is": {},
-    "words and tags lead": {"_FEW": 0, "_FEW_TEXTS": 0, "_NEWEST": 1, "_SORTS": 0},
-    "the newest first": {"_FEW": 0, "_FEW_TEXTS": 0, "_NEWEST": 200, "_SORTS": 0},
-    "sort by sort": {"_FEW": 10**9, "_FEW_TEXTS": 10**9, "_SORTS": 10**9},
+    "words and tags lead": {"_FEW": 0, "_READ": 1, "_SORTS": 0},
+    "the newest first": {"_FEW": 0, "_READ": 200, "_ENOUGH": 9, "_SORTS": 0},
+    "sort by sort": {"_FEW": 10**9, "_READ": 10**9, "_SORTS": 10**9},
 }
 
 
@@ -78,6 +78,7 @@ def drawn(draw: random.Random, times: list[int]) -> TaskFilter:
         "text": lambda: draw.choice(SEARCHES),
         "fingerprint": lambda: "f00",
         "root_id": lambda: draw.choice(["r0", "r3"]),
+        "task_id": lambda: [f"t{number}" for number in draw.sample(range(TASKS + 9), draw.choice([1, 40, 300]))],
     }  # fmt: skip
     chosen = draw.sample(sorted(parts), draw.choice([1, 2, 2, 3, 4]))
     return TaskFilter(**{name: parts[name]() for name in chosen})
@@ -101,6 +102,7 @@ def fits(row: Any, wanted: TaskFilter) -> bool:
         and (not wanted.queue or row["queue"] in wanted.queue)
         and all(getattr(wanted, name) in (None, row[name]) for name in own)
         and set(wanted.tag) <= set(json.loads(row["tags"] or "[]"))
+        and (not wanted.task_id or row["task_id"] in wanted.task_id)
         and (wanted.since is None or row["created"] >= wanted.since.timestamp() * 1000)
         and (wanted.until is None or row["created"] < wanted.until.timestamp() * 1000)
         and (wanted.text is None or has_words(row, wanted.text))
@@ -125,5 +127,9 @@ def test_all_ways_find_the_same(filled: History, way: str, monkeypatch: pytest.M
             if edge is not None:
                 before = [number for number in reversed(fitting) if number > edge][:limit]
                 assert numbers_of(filled, connection, wanted, Place(limit, before=edge)) == before, wanted
+            if filled.is_sqlite:
+                some, every = some_of(filled, connection, wanted, limit)
+                assert some == (fitting if every else fitting[: len(some)]), wanted
+                assert every or len(some) > min(limit, filters._ENOUGH - 1), wanted
             found += len(after)
     assert found > 1_000

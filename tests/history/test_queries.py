@@ -73,6 +73,7 @@ def test_filters(filled: History, wanted: dict[str, Any], numbers: Any) -> None:
     assert ids(filled, **wanted) == names(*numbers)
     counted, exact = counts_of(filled, TaskFilter(**wanted))
     assert (sum(counted.values()), exact) == (len(list(numbers)), True)
+    assert counts_of(filled, TaskFilter(**wanted), rough=True) == (counted, True)
 
 
 def test_pages_lead_to_all_tasks_and_back(filled: History) -> None:

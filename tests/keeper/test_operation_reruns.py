@@ -36,6 +36,18 @@ def test_after_a_canary_that_succeeds_the_rest_goes(stage: Stage, canary: int, f
     assert (len(over.report.canary), len(stage.reruns()), over.report.message) == (first, 20, None)
 
 
+def test_what_was_tried_by_hand_is_left_out(stage: Stage) -> None:
+    first, *others = stage.submit(8)
+    stage.work()
+    stage.make("rerun", filter={"fingerprint": "f00"}, options={"leave_out": [first]})
+    stage.run(steps=12)
+    stage.work(State.SUCCESS)
+    over = stage.run()
+    assert (over.state, over.done) == (OperationState.DONE, 8)
+    assert over.report.outcomes == {"submitted": 7, "left_out": 1}
+    assert {stage.bench.record(one).text("rerun_of") for one in stage.reruns()} == set(others)
+
+
 def test_a_rate_is_kept_whoever_goes_on(stage: Stage) -> None:
     stage.submit(20)
     stage.work()

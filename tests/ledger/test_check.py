@@ -142,7 +142,7 @@ def test_a_running_task_that_nobody_holds_is_queued_again_as_lost(bench: Bench) 
 def live_worker(bench: Bench, *running: str, name: str = "w") -> None:
     """Let a worker say that it lives, and what it runs."""
     bench.run(bench.calls.introduce(name, name, LEASE, 0, {}))
-    bench.run(bench.calls.beat(name, name, LEASE, "running", 0, running))
+    bench.run(bench.calls.beat(name, name, LEASE, "running", (0, None), running))
 
 
 def long_ago(bench: Bench, task_id: str) -> None:

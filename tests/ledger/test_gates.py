@@ -203,7 +203,9 @@ def test_queues_tell_what_waits(bench: Bench) -> None:
     bench.run(bench.calls.pause("queue", "q", "why not"))
     queue, nobody = bench.run(bench.calls.queue_states(["q", "nobody"]))
     assert (queue.name, queue.depth, queue.running, queue.parked) == ("q", 2, 1, 1)
+    assert queue.lanes == {"again": 0, "high": 0, "normal": 2, "low": 0}
     assert queue.paused is not None
     assert queue.paused.reason == "why not"
     assert (nobody.depth, nobody.running, nobody.parked, nobody.paused) == (0, 0, 0, None)
+    assert nobody.oldest is None
     assert [one.name for one in bench.run(bench.calls.queue_states())] == ["q"]

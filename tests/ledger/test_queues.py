@@ -267,7 +267,7 @@ def test_unreadable_entry_is_set_aside_and_its_task_ends(bench: Bench) -> None:
     assert (record.failure.type, record.failure.message) == ("Unreadable", 'no "JSON"')
     assert bench.entries() == ({}, {})
     ((_, dead),) = bench.client.xrange(f"{bench.keys.prefix}dead")
-    assert dead == {"queue": "q", "reason": 'no "JSON"', "t": "a", "m": "m:a", "r": "0"}
+    assert dead == {"queue": "q", "lane": "normal", "reason": 'no "JSON"', "t": "a", "m": "m:a", "r": "0"}
     assert bench.count("set_aside") == 1
 
 
@@ -279,3 +279,46 @@ def test_setting_aside_ends_no_task_that_is_elsewhere(bench: Bench) -> None:
     bench.run(bench.calls.put("q", "high", b"\xff"))
     bench.run(bench.calls.set_aside("q", "high", "1-1", "there is no such entry"))
     assert bench.run(bench.calls.depth(["q"])) == {"q": 1}
+
+
+def test_the_oldest_is_the_first_that_nobody_holds(bench: Bench) -> None:
+    bench.submit("a")
+
+    def age() -> float:
+        """Return the age that is said; -1 where none is."""
+        oldest: float | None = bench.run(bench.calls.queue_states(["q"]))[0].oldest
+        return -1.0 if oldest is None else oldest
+
+    wait_until(lambda: age() > 0.05, "it ages")
+    first, between = age(), bench.run(bench.calls.clock())
+    bench.submit("next")
+    bench.submit("b", lane="high")
+    assert age() >= first, "a lane that is read first does not make the other younger"
+    (taken,) = bench.take("c", 1)
+    assert taken.lane == "high"
+    assert age() >= first
+    (taken,) = bench.take("c", 1)
+    younger = age()
+    assert 0.0 <= younger <= bench.run(bench.calls.clock()) - between + 0.01, "what is handed out waits no more"
+    bench.take("c", 1)
+    assert age() == -1.0
+    again = bench.run(bench.calls.clock())
+    bench.run(bench.calls.give_back([taken.place], "shutdown"))
+    assert 0.0 <= age() <= bench.run(bench.calls.clock()) - again + 0.01, "what was given back counts from then"
+
+
+def test_a_purge_takes_what_no_worker_holds(bench: Bench) -> None:
+    for task in "abcd":
+        bench.submit(task)
+    (held,) = bench.take("c", 1)
+    bench.run(bench.calls.pause("definition", "f", ""))
+    (second,) = bench.take("c", 1)
+    bench.start("b", second.tag)
+    assert bench.run(bench.calls.purge("q", 100)) == 3
+
+    states = {task: str(bench.record(task).state) for task in "abcd"}
+    assert states == {"a": "PENDING", "b": "REVOKED", "c": "REVOKED", "d": "REVOKED"}
+    assert bench.record("c").text("finished")
+    (queue,) = bench.run(bench.calls.queue_states(["q"]))
+    assert (queue.depth, queue.running, queue.parked, queue.oldest) == (0, 1, 0, None)
+    assert held.tag

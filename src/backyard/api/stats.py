@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,9 +9,12 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from backyard.api.problems import ProblemRoute, documented
-from backyard.core.errors import InvalidInputError, UnknownErrorGroupError
+from backyard.core.errors import InvalidInputError
 from backyard.core.task_filter import TaskFilter
+from backyard.desk.errors import group_in
 from backyard.desk.past import ask
+from backyard.desk.ranges import RANGES, USUAL, span_of
+from backyard.history.causes import trend_of
 from backyard.history.filters import milliseconds
 from backyard.history.queries import counts_of
 from backyard.history.statistics import audit_of, definitions_of, errors_of, series_of
@@ -22,8 +24,6 @@ from backyard.ledger.keeper_calls import lag_between
 if TYPE_CHECKING:
     from backyard.app import Backyard
 
-#: How far back each range goes, in seconds.
-RANGES = {"15m": 900, "1h": 3_600, "6h": 21_600, "24h": 86_400, "7d": 604_800, "30d": 2_592_000, "90d": 7_776_000}
 Range = Annotated[str, Query(pattern=f"^({'|'.join(RANGES)})$", description="How far back: " + ", ".join(RANGES))]
 
 
@@ -54,6 +54,20 @@ class ErrorGroup(BaseModel):
     sample_task_id: str
 
 
+class ErrorPoint(BaseModel):
+    """Failures of one cause in one period."""
+
+    at: datetime
+    count: int
+
+
+class ErrorSeries(BaseModel):
+    """Failures of one cause over time."""
+
+    step: int = Field(description="Seconds of a point")
+    series: list[ErrorPoint]
+
+
 class AuditLine(BaseModel):
     """What an operator did."""
 
@@ -72,12 +86,11 @@ def stats_router(yard: Backyard) -> APIRouter:
 
     @router.get("/stats", responses=documented(422, 503))
     async def stats(
-        range_: Annotated[Range, Query(alias="range")] = "1h",
+        range_: Annotated[Range, Query(alias="range")] = USUAL,
         name: Annotated[list[str] | None, Query(description="Of these definitions")] = None,
     ) -> Stats:
         """Say what happened lately: counts, failures, percentiles of wait and run, by definition and over time."""
-        until = int(time.time() * 1000)
-        since = until - RANGES[range_] * 1000
+        since, until = span_of(range_)
         names, calls = tuple(name or ()), yard.ledger.calls
         (total, by_name), (step, points), (states, _) = await ask(
             yard,
@@ -109,21 +122,28 @@ def stats_router(yard: Backyard) -> APIRouter:
     @router.get("/errors/{fingerprint}", responses=documented(404, 503))
     async def get_error(fingerprint: str) -> ErrorGroup:
         """Look at one cause of failures. Its tasks: `GET /tasks?fingerprint=...`."""
-        rows = await ask(yard, lambda past: errors_of(past, fingerprint=fingerprint, limit=1))
-        if not rows:
-            raise UnknownErrorGroupError(f"No failures have the fingerprint '{fingerprint}'. GET /errors lists them.")
-        return ErrorGroup.model_validate(rows[0])
+        return ErrorGroup.model_validate(await group_in(yard, fingerprint))
+
+    @router.get("/errors/{fingerprint}/series", responses=documented(404, 422, 503))
+    async def error_series(fingerprint: str, range_: Annotated[Range, Query(alias="range")] = "24h") -> ErrorSeries:
+        """Say how many failures of a cause came lately, over time."""
+        await group_in(yard, fingerprint)
+        step, points = await ask(yard, lambda past: trend_of(past, fingerprint, *span_of(range_)))
+        return ErrorSeries.model_validate({"step": step, "series": points})
 
     @router.get("/audit", responses=documented(422, 503))
     async def list_audit(
         kind: Annotated[str | None, Query(description="Done to: task, queue, schedule ...")] = None,
         subject: Annotated[str | None, Query(description="Done to that one")] = None,
+        actor: Annotated[str | None, Query(description="Done by that one")] = None,
+        verb: Annotated[str | None, Query(description="What was done: cancel, pause ...")] = None,
         before: Annotated[str | None, Query(description="Earlier than that event_id")] = None,
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
     ) -> list[AuditLine]:
         """List what operators did, newest first."""
         place = None if before is None else _place(before)
-        rows = await ask(yard, lambda past: audit_of(past, kind=kind, subject=subject, before=place, limit=limit))
+        wanted = {"kind": kind, "subject": subject, "actor": actor, "verb": verb}
+        rows = await ask(yard, lambda past: audit_of(past, **wanted, before=place, limit=limit))
         return [AuditLine.model_validate(row) for row in rows]
 
     return router

@@ -23,6 +23,8 @@ class Queue(BaseModel):
 
     name: str
     depth: int = Field(description="Tasks that any worker may take")
+    lanes: dict[str, int] = Field(description="The same by lane, in the order in which they are read")
+    oldest: float | None = Field(description="Seconds since the first of them was queued; null where there is none")
     running: int = Field(description="Tasks that workers hold")
     parked: int = Field(description="Tasks that wait for a limit, or for the end of a pause")
     paused: Pause | None = None

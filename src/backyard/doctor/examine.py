@@ -60,6 +60,7 @@ CHECKS: Sequence[Check] = (
     Check("leases", yard_checks.leases, server=False),
     Check("time limits", yard_checks.time_limits, server=False),
     Check("workers", yard_checks.workers, quick=True),
+    Check("silence", yard_checks.silence, quick=True),
     Check("versions", yard_checks.versions),
     Check("backlog", yard_checks.backlog, quick=True),
     Check("history", yard_checks.history, quick=True),

@@ -105,6 +105,17 @@ def workers(facts: Facts) -> Finding:
     return fine(f"{len(living)} live and take from every queue")
 
 
+def silence(facts: Facts) -> Finding:
+    """Whether every worker that was there lately still speaks."""
+    silent = [f"{one.worker_name} (for {one.age:.0f} s)" for one in facts.workers if not one.alive]
+    if not silent:
+        return fine("every worker speaks")
+    return warning(
+        f"no word from {_listed(silent)}: dead, stuck or cut off",
+        "Others go on with its tasks. Its log says more; restart it where it still runs.",
+    )
+
+
 def versions(facts: Facts) -> Finding:
     """Whether all workers run this version, with the same definitions."""
     living = facts.living()
@@ -125,8 +136,8 @@ def dead_letters(facts: Facts) -> Finding:
         return fine("none")
     return warning(
         f"{count:,} queue entries were set aside, since no worker could read or run them",
-        "`redis-cli xrevrange '{yard}:dead' + - count 10` shows the latest with their reasons; "
-        "`redis-cli del '{yard}:dead'` forgets them.",
+        "The console's page Dead letters (GET /dead-letters) shows each with its reason: put it back into its queue "
+        "when that is mended, or delete it.",
     )
 
 

@@ -33,13 +33,13 @@ from backyard.ledger.call import Call
 from backyard.ledger.calls import Calls
 from backyard.ledger.keys import PRIORITY, Keys, lane_of
 from backyard.ledger.ledger import send
+from backyard.ledger.queue_calls import PURGED_AT_ONCE
 from backyard.ledger.scripts import script
 
 logger = logging.getLogger("backyard.broker")
 install()
 
 UNBOUNDED = 64
-PURGED_AT_ONCE = 500
 REFUSED = 0.2  # seconds to wait where the server refuses to hand out
 
 

@@ -86,6 +86,8 @@ class Batch:
         self.tags: list[Row] = []
         self.tallies: dict[tuple[int, str], Tally] = defaultdict(Tally)
         self.groups: dict[str, Group] = {}
+        #: Failures of each group, by the minute.
+        self.failures: dict[tuple[int, str], int] = defaultdict(int)
         self.audit: list[Row] = []
         #: Final states that were entered: the event's number, and the task's row as it was then.
         self.finals: list[tuple[int, Row]] = []
@@ -243,6 +245,7 @@ class Batch:
             group = self.groups[fingerprint] = Group(row["name"], kind, type_, message, at, at, 0, row["task_id"])
         group.count += 1
         group.last, group.sample, group.message = at, row["task_id"], message
+        self.failures[at // 60_000 * 60_000, fingerprint] += 1
 
     def _add_audit(self, number: int, line: Mapping[str, Any]) -> None:
         known = {name: str(line.get(name) or "")[:LONGEST_NAME] for name in ("actor", "subject")}

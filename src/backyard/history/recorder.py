@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from backyard.history.tables import (
     audit,
     counts,
     error_groups,
+    error_rollups,
     event_number,
     event_text,
     events,
@@ -212,6 +213,7 @@ class Recorder:
         add_counts(self.history, connection, dict(batch.moved()))
         self._add_tallies(connection, batch.tallies)
         self._add_groups(connection, batch.groups)
+        self._add_failures(connection, batch.failures)
 
     def _add_tallies(self, connection: Connection, tallies: Mapping[tuple[int, str], Tally]) -> None:
         wanted: dict[tuple[int, int, str], list[Tally]] = {}
@@ -241,6 +243,18 @@ class Recorder:
                 "count": group.count + (before["count"] if before else 0), "sample": group.sample,
             })  # fmt: skip
         self.history.upsert(connection, error_groups, rows)
+
+    def _add_failures(self, connection: Connection, failures: Mapping[tuple[int, str], int]) -> None:
+        wanted: dict[tuple[int, int, str], int] = defaultdict(int)
+        for (minute, fingerprint), number in failures.items():
+            for resolution in RESOLUTIONS:
+                wanted[resolution, minute - minute % (resolution * 1000), fingerprint] += number
+        names = ("resolution", "start", "fingerprint")
+        keys = tuple(error_rollups.c[name] for name in names)
+        for row in _those(connection, select(error_rollups), keys, list(wanted)):
+            wanted[row["resolution"], row["start"], row["fingerprint"]] += row["count"]
+        rows = [{**dict(zip(names, key, strict=True)), "count": number} for key, number in wanted.items()]
+        self.history.upsert(connection, error_rollups, rows)
 
 
 def _by_change(known: Mapping[str, Row], rows: Sequence[Row]) -> dict[tuple[str, ...], list[Row]]:

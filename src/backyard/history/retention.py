@@ -15,6 +15,7 @@ from backyard.history.tables import (
     audit,
     deliveries,
     error_groups,
+    error_rollups,
     operations,
     rollups,
     tasks,
@@ -22,6 +23,8 @@ from backyard.history.tables import (
 
 #: Seconds that sums are kept, by their resolution; those of days stay for good.
 SUMS_KEPT = {RESOLUTIONS[0]: 2 * 86_400, RESOLUTIONS[1]: 90 * 86_400}
+#: Milliseconds of the longest period that is summed up: a sum goes when all of it is old.
+_LONGEST_SUM = RESOLUTIONS[-1] * 1000
 #: Rows that go in one transaction: others write in between.
 TOGETHER = 500
 
@@ -78,8 +81,9 @@ def drop_sums(history: History, now: int) -> int:
     gone = 0
     with history.writing() as connection:
         for resolution, kept in SUMS_KEPT.items():
-            old = (rollups.c.resolution == resolution, rollups.c.start < now - kept * 1000)
-            gone += connection.execute(delete(rollups).where(*old)).rowcount
+            for table in (rollups, error_rollups):
+                old = (table.c.resolution == resolution, table.c.start < now - kept * 1000)
+                gone += connection.execute(delete(table).where(*old)).rowcount
     return gone
 
 
@@ -100,5 +104,6 @@ def drop_trail(history: History, before: int, failures_before: int) -> int:
             delete(operations).where(operations.c.finished < before),
             delete(deliveries).where(deliveries.c.finished < before),
             delete(error_groups).where(error_groups.c.last < failures_before),
+            delete(error_rollups).where(error_rollups.c.start < failures_before - _LONGEST_SUM),
         ]
         return sum(connection.execute(one).rowcount for one in done)

@@ -155,6 +155,24 @@ error_groups = Table(
 )
 Index("error_groups_last", error_groups.c.last)
 
+#: How many failures of each group came in each minute, hour and day.
+error_rollups = Table(
+    "error_rollups",
+    metadata,
+    Column("resolution", Integer, primary_key=True, autoincrement=False),
+    Column("start", BigInteger, primary_key=True, autoincrement=False),
+    Column("fingerprint", String(255), primary_key=True),
+    Column("count", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+Index(
+    "error_rollups_fingerprint",
+    error_rollups.c.fingerprint,
+    error_rollups.c.resolution,
+    error_rollups.c.start,
+    error_rollups.c.count,
+)
+
 #: What happened in each minute, hour and day to the tasks of each definition. ``waits`` and ``runs`` are histograms:
 #: JSON objects of counts by bucket, see :mod:`backyard.history.histogram`.
 rollups = Table(
@@ -175,6 +193,21 @@ rollups = Table(
     sqlite_with_rowid=False,
 )
 
+#: What queues held: a sample every ten seconds, and the most that samples showed in each longer period.
+queue_samples = Table(
+    "queue_samples",
+    metadata,
+    Column("resolution", Integer, primary_key=True, autoincrement=False),
+    Column("start", BigInteger, primary_key=True, autoincrement=False),
+    Column("queue", String(255), primary_key=True),
+    Column("depth", Integer, nullable=False),
+    Column("running", Integer, nullable=False),
+    Column("parked", Integer, nullable=False),
+    #: Milliseconds that the first of its ready tasks had been there; 0 where there was none.
+    Column("oldest", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 audit = Table(
     "audit",
     metadata,
@@ -186,6 +219,8 @@ audit = Table(
     Column("details", Text, nullable=False),
 )
 Index("audit_subject", audit.c.kind, audit.c.subject, audit.c.event)
+Index("audit_actor", audit.c.actor, audit.c.event)
+Index("audit_verb", audit.c.verb, audit.c.event)
 
 #: A verb on all tasks that match a filter, done in the background by the keeper.
 operations = Table(

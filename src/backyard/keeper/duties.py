@@ -9,6 +9,7 @@ from backyard.history.deliveries import enqueue
 from backyard.keeper.operations import OperationsDuty
 from backyard.keeper.pruning import Pruning
 from backyard.keeper.recording import Recording
+from backyard.keeper.sampling import Sampling
 from backyard.keeper.schedules import ScheduleDuty
 from backyard.keeper.webhooks import Deliver, Sender
 
@@ -29,6 +30,7 @@ def duties_of(yard: Backyard, keeper: str, prepare: Callable[[], object] | None 
         Recording(yard.ledger, yard.history, keeper, yard.settings.events_waiting, enqueue, prepare=prepare),
         ScheduleDuty(yard),
         Pruning(yard),
+        Sampling(yard),
         OperationsDuty(yard),
         Deliver(yard.history, sender_of(yard)),
     ]

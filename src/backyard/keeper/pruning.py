@@ -9,6 +9,7 @@ from typing import Final
 from backyard.app import Backyard
 from backyard.core.states import State
 from backyard.history.prune import delete_tasks
+from backyard.history.queue_samples import drop_samples
 from backyard.history.retention import Old, drop_sums, drop_trail, outlived
 from backyard.keeper.deleting import clear
 
@@ -44,6 +45,7 @@ class Pruning:
                     return BETWEEN
         settings, history = self._yard.settings, self._yard.history
         drop_sums(history, now)
+        drop_samples(history, now)
         drop_trail(history, now - int(settings.keep_audit * 1000), now - int(settings.keep_failure * 1000))
         return IDLE
 

@@ -114,7 +114,7 @@ class Reruns:
             LedgerUnavailableError: The server is away; repeat it, and each is submitted once.
         """
         changes = self._changes(operation)
-        ready: list[Submission | OperationProblem] = [self._prepared(operation, one, changes) for one in batch]
+        ready = [self._prepared(operation, one, changes) for one in batch]
         kept: list[tuple[Submission, str]] = []
         wanted = [one for one in ready if isinstance(one, Submission)]
         size, full = max(len(wanted), 1), None
@@ -146,8 +146,11 @@ class Reruns:
 
     def _prepared(
         self, operation: Standing, target: Target, changes: Mapping[str, Any] | None
-    ) -> Submission | OperationProblem:
+    ) -> Submission | OperationProblem | None:
+        """Return what is to be submitted, or why that cannot be; None where the task is to be left alone."""
         operation_id = operation.operation_id
+        if target.task_id in operation.plan.options.leave_out:
+            return None
         options = Options(
             task_id=rerun_id(operation_id, target.task_id), rerun_of=target.task_id,
             idempotency_key=f"operation{BETWEEN}{operation_id}{BETWEEN}{target.task_id}",
@@ -163,7 +166,7 @@ class Reruns:
 
 def _sent(
     batch: Sequence[Target],
-    ready: Sequence[Submission | OperationProblem],
+    ready: Sequence[Submission | OperationProblem | None],
     kept: Sequence[tuple[Submission, str]],
     full: QueueFullError | None,
 ) -> Sent:
@@ -174,6 +177,8 @@ def _sent(
         if isinstance(one, OperationProblem):
             sent.problems.append(one)
             sent.outcomes["refused"] += 1
+        elif one is None:
+            sent.outcomes["left_out"] += 1
         else:
             answer = next(answers, None)
             if answer is None:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from backyard.core.queue import Pause, Queue
 from backyard.ledger.call import Call, CallBuilder, Word, text_of
+from backyard.ledger.keys import LANES
 
 #: What can be paused.
 Pausable = Literal["queue", "definition"]
@@ -61,15 +62,18 @@ class LimitCalls(CallBuilder):
         """Count what waits in queues; without names in all that are known."""
 
         def read(rows: list[Any]) -> list[Queue]:
-            return [
-                Queue(
-                    name=text_of(name), depth=int(ready), running=int(held), parked=int(parked),
-                    paused=_pause(paused) if paused else None,
-                )
-                for name, ready, held, parked, paused in rows
-            ]  # fmt: skip
+            return [_queue(row) for row in rows]
 
         return self._run("queues", queues, read)
+
+
+def _queue(row: list[Any]) -> Queue:
+    name, held, parked, paused, waited, *ready = row
+    return Queue(
+        name=text_of(name), depth=sum(map(int, ready)), lanes=dict(zip(LANES, map(int, ready), strict=True)),
+        oldest=None if int(waited) < 0 else int(waited) / 1000, running=int(held), parked=int(parked),
+        paused=_pause(paused) if paused else None,
+    )  # fmt: skip
 
 
 def _pause(text: bytes | str) -> Pause:

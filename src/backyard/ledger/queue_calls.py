@@ -9,6 +9,9 @@ from typing import Any
 from backyard.ledger.call import Call, CallBuilder, Word, text_of
 from backyard.ledger.keys import GROUP, LANES
 
+#: Entries that are discarded in one step: the server does nothing else meanwhile.
+PURGED_AT_ONCE = 500
+
 
 class QueueCalls(CallBuilder):
     """Calls about queues and their entries."""

@@ -10,16 +10,7 @@ end
 
 for _, lane in ipairs(LANES) do
   local key = lane_key(queue, lane)
-  local from = '-'
-  local groups = redis.pcall('XINFO', 'GROUPS', key)
-  if not groups.err then
-    for _, group in ipairs(groups) do
-      local row = {}
-      for f = 1, #group, 2 do row[group[f]] = group[f + 1] end
-      if row['name'] == GROUP then from = '(' .. row['last-delivered-id'] end
-    end
-  end
-  for _, entry in ipairs(redis.call('XRANGE', key, from, '+', 'COUNT', most - gone)) do
+  for _, entry in ipairs(redis.call('XRANGE', key, ready_from(key), '+', 'COUNT', most - gone)) do
     local id = entry[2][2]
     gone = gone + 1
     if id and id ~= '' and redis.call('HGET', task_key(id), 'entry') == lane .. '/' .. entry[1] then

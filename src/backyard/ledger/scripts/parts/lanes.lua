@@ -31,3 +31,15 @@ local function ready_in(key)
   local held = redis.pcall('XPENDING', key, GROUP)
   return redis.call('XLEN', key) - ((held.err or not held[1]) and 0 or held[1])
 end
+
+-- Where those entries begin, as XRANGE reads it: what was given back is added anew.
+local function ready_from(key)
+  local groups = redis.pcall('XINFO', 'GROUPS', key)
+  if groups.err then return '-' end
+  for _, group in ipairs(groups) do
+    local row = {}
+    for f = 1, #group, 2 do row[group[f]] = group[f + 1] end
+    if row['name'] == GROUP then return '(' .. row['last-delivered-id'] end
+  end
+  return '-'
+end
