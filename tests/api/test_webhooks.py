@@ -68,6 +68,21 @@ def test_webhooks_are_made_shown_tried_and_deleted(
     assert [one.data["verb"] for one in told] == ["create", "test", "enable", "redeliver", "delete"]
 
 
+def test_a_webhook_is_changed_in_what_the_body_names(client: httpx2.Client) -> None:
+    made = client.post("/webhooks", json={"url": URL, "names": ["add"], "states": ["FAILURE"]}).json()
+    place = f"/webhooks/{made['webhook_id']}"
+    changed = client.patch(place, json={"url": "https://other.example/", "enabled": False})
+    assert changed.status_code == 200, changed.text
+    del made["secret"]
+    assert changed.json() == {**made, "url": "https://other.example/", "enabled": False}
+    assert client.patch(place, json={"names": [], "enabled": True}).json()["names"] == []
+    assert client.get(place).json()["states"] == ["FAILURE"]
+    assert locations(problem_in(client.patch(place, json={"url": "ftp://x"}), 422, "invalid_input")) == [["url"]]
+    assert locations(problem_in(client.patch(place, json={"secret": "x"}), 422, "invalid_input")) == [["secret"]]
+    problem_in(client.patch("/webhooks/wh_nobody", json={"names": []}), 404, "unknown_webhook")
+    client.delete(place)
+
+
 def test_the_log_has_pages(client: httpx2.Client, history: History) -> None:
     recorder = Recorder(history, lambda _: {}, enqueue)
     recorder.position()

@@ -55,6 +55,7 @@ def full_run(bench: Bench) -> None:
     run(calls.renew(LEASE, ["c"], ["old"]))
     run(calls.declare("another"))
     run(calls.check_turn(0))
+    run(calls.link_key(b"random"))
     bench.submit("ready", queue="a:b.c", expires="+600000")
     bench.cancel("later")
     bench.submit("delayed", due="+600000")

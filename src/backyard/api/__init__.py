@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from backyard.api.artifacts import artifacts_router
+from backyard.api.dead_letters import dead_letters_router
 from backyard.api.definitions import definitions_router
 from backyard.api.events import events_router
 from backyard.api.files import files_router
@@ -23,6 +24,7 @@ from backyard.api.listing import listing_router
 from backyard.api.openapi import documenter, operation_id
 from backyard.api.operations import operations_router
 from backyard.api.problems import ProblemRoute, documented, problem_of
+from backyard.api.public_links import public_links_router
 from backyard.api.queues import queues_router
 from backyard.api.schedules import schedules_router
 from backyard.api.shortcuts import ShortRoute
@@ -66,11 +68,13 @@ def mount(yard: Backyard, app: FastAPI, prefix: str = "") -> None:
         listing_router(yard),
         tasks_router(yard),
         why_router(yard),
+        public_links_router(yard),
         events_router(yard),
         artifacts_router(yard, ProblemRoute, yard.ledger.arecord),
         files_router(yard, ProblemRoute),
         definitions_router(yard),
         queues_router(yard),
+        dead_letters_router(yard),
         operations_router(yard),
         schedules_router(yard),
         workers_router(yard),

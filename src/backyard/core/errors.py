@@ -13,13 +13,17 @@ BackyardError                     500  anything below
 ├── UnknownOperationError         404  no operation with that id
 ├── UnknownWebhookError           404  no webhook of the yard with that id
 ├── UnknownDeliveryError          404  no message to a webhook with that id
+├── UnknownDeadLetterError        404  no dead letter with that id
 ├── UnknownFileError              404  no uploaded file with that id
+├── UnknownLinkError              404  a public link that this yard did not sign
+├── ExpiredLinkError              410  a public link whose time is over
 ├── UnknownArtifactError          404  the task has no artifact of that name
 ├── UnsafeNameError               422  a file or artifact name that could leave its folder
 ├── TooLargeError                 413  a body over its limit
 ├── WrongContentTypeError         415  a body that does not say it is JSON
 ├── IdempotencyConflictError      422  one Idempotency-Key, two different inputs
 ├── ScheduleConflictError         409  a schedule with that id is there, or a program alone may change it
+├── DeadLetterConflictError       409  a dead letter cannot be put back as things are
 ├── NotFinishedError              -    result() ran out of time
 ├── TaskFailedError               -    result() of a task that ended FAILURE
 ├── TaskCancelledError            -    result() of a cancelled task; raised inside one that is told to stop
@@ -166,12 +170,36 @@ class UnknownDeliveryError(BackyardError):
     title = "No such message to a webhook"
 
 
+class UnknownDeadLetterError(BackyardError):
+    """There is no dead letter with that id."""
+
+    status = 404
+    code = "unknown_dead_letter"
+    title = "No such dead letter"
+
+
 class UnknownFileError(BackyardError):
     """No uploaded file has that id."""
 
     status = 404
     code = "unknown_file"
     title = "No such file"
+
+
+class UnknownLinkError(BackyardError):
+    """A public link was not signed by this yard."""
+
+    status = 404
+    code = "unknown_link"
+    title = "The link leads nowhere"
+
+
+class ExpiredLinkError(BackyardError):
+    """The time of a public link is over."""
+
+    status = 410
+    code = "expired_link"
+    title = "The link has expired"
 
 
 class UnknownArtifactError(BackyardError):
@@ -220,6 +248,14 @@ class ScheduleConflictError(BackyardError):
     status = 409
     code = "schedule_conflict"
     title = "The schedule cannot be changed like that"
+
+
+class DeadLetterConflictError(BackyardError):
+    """A dead letter cannot be put back as things are."""
+
+    status = 409
+    code = "dead_letter_conflict"
+    title = "The dead letter cannot be put back"
 
 
 class NotFinishedError(BackyardError, TimeoutError):

@@ -12,9 +12,9 @@ import hmac
 import secrets
 from datetime import datetime
 from ipaddress import IPv6Address, ip_address
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import Url
 
 LONGEST_URL = 2_048
@@ -36,22 +36,35 @@ End = Literal["SUCCESS", "FAILURE", "REVOKED"]
 DeliveryState = Literal["waiting", "delivered", "given_up"]
 
 
+def _checked_names(value: list[str]) -> list[str]:
+    for name in value:
+        if not 0 < len(name) <= LONGEST_NAME:
+            raise ValueError(f"a definition's name has 1 to {LONGEST_NAME} characters")
+    return value
+
+
+Names = Annotated[list[str], Field(max_length=100), AfterValidator(_checked_names)]
+
+
 class NewWebhook(BaseModel):
     """A webhook of the yard, to be made."""
 
     model_config = ConfigDict(extra="forbid")
 
     url: str = Field(max_length=LONGEST_URL, description="Where to send messages: http:// or https://")
-    names: list[str] = Field(default=[], max_length=100, description="Definitions to tell of; none is all")
+    names: Names = Field(default=[], description="Definitions to tell of; none is all")
     states: list[End] = Field(default=[], max_length=3, description="States to tell of; none is all final ones")
 
-    @field_validator("names")
-    @classmethod
-    def _check_names(cls, value: list[str]) -> list[str]:
-        for name in value:
-            if not 0 < len(name) <= LONGEST_NAME:
-                raise ValueError(f"a definition's name has 1 to {LONGEST_NAME} characters")
-        return value
+
+class WebhookChange(BaseModel):
+    """What is to be another at a webhook; what is not named stays as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: str | None = Field(default=None, max_length=LONGEST_URL, description="Where to send messages")
+    names: Names | None = Field(default=None, description="Definitions to tell of; none is all")
+    states: list[End] | None = Field(default=None, max_length=3, description="States to tell of; none is all")
+    enabled: bool | None = Field(default=None, description="Whether it is told of tasks")
 
 
 class WebhookView(BaseModel):
@@ -61,7 +74,7 @@ class WebhookView(BaseModel):
     url: str
     names: list[str] = Field(description="Definitions it is told of; none is all")
     states: list[End] = Field(description="States it is told of; none is all final ones")
-    enabled: bool = Field(description="False after its receiver has answered 410 Gone")
+    enabled: bool = Field(description="False after somebody has disabled it, or its receiver has answered 410 Gone")
     date_created: datetime
 
 

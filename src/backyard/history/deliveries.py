@@ -26,6 +26,8 @@ LONGEST_BODY = 262_144
 #: Tasks that are read for messages at once.
 TOGETHER = 500
 _LONG: Final = ("input", "result")
+#: What the log shows of a message; its body may be long.
+_SHOWN: Final = tuple(column for column in deliveries.columns if column.name != "body")
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +262,7 @@ def deliveries_of(
     Raises:
         HistoryUnavailableError: The database is away.
     """
-    wanted = select(deliveries)
+    wanted = select(*_SHOWN)
     for column, value in (
         (deliveries.c.task_id, task_id), (deliveries.c.webhook_id, webhook_id), (deliveries.c.state, state),
     ):  # fmt: skip
@@ -291,6 +293,17 @@ def delivery_of(history: History, delivery_id: str) -> DeliveryView:
     if row is None:
         raise UnknownDeliveryError(f"No message has the id '{delivery_id}'. GET /webhooks/deliveries lists them.")
     return _view(row)
+
+
+def body_of(history: History, delivery_id: str) -> str:
+    """Return what a message says, as JSON text; empty where there is none of that id.
+
+    Raises:
+        HistoryUnavailableError: The database is away.
+    """
+    with history.reading() as connection:
+        found = select(deliveries.c.body).where(deliveries.c.delivery_id == delivery_id)
+        return str(connection.execute(found).scalar_one_or_none() or "")
 
 
 def redeliver(history: History, delivery_id: str, at: int) -> DeliveryView:

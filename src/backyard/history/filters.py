@@ -8,12 +8,13 @@ Source: "The SQLite Query Optimizer Overview", sqlite.org/optoverview.html.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select
+from sqlalchemy import ColumnElement, CompoundSelect, Connection, Select, bindparam, func, intersect, select
 from sqlalchemy.sql.elements import UnaryExpression
 from sqlalchemy.sql.operators import custom_op
 
@@ -29,10 +30,11 @@ _OWN: Final = ("rerun_of", "parent_id", "group_id", "root_id", "operation", "sch
 _SORTS: Final = 60
 #: Tasks that may be looked at one by one for another column or tag: that takes about a microsecond each.
 _FEW: Final = 12_000
-#: Tasks whose words may be read one by one: that takes about 5 microseconds each.
-_FEW_TEXTS: Final = 1_200
-#: The newest tasks are read for words before the index is asked: a common word fills a page from there.
-_NEWEST: Final = 500
+#: The newest tasks of whatever else is asked for are read for words before the index is asked: a common word fills a
+#: page from there, and often they are all. That takes about 5 microseconds each.
+_READ: Final = 800
+#: Matches among these that are enough to say "at least so many".
+_ENOUGH: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +58,14 @@ def conditions(history: History, wanted: TaskFilter) -> list[ColumnElement[bool]
     Raises:
         InvalidInputError: The text cannot be searched for.
     """
-    own = _own_of(wanted)
-    led = own is not None or bool(wanted.tag) or wanted.text is not None
+    named = bool(wanted.task_id)
+    own = None if named else _own_of(wanted)
+    led = named or own is not None or bool(wanted.tag) or wanted.text is not None
     found = [*_sorts(history, wanted, leads=not led), *_owned(history, wanted, own)]
+    if named:
+        found.append(tasks.c.task_id.in_(wanted.task_id))
     for at, tag in enumerate(wanted.tag):
-        leads = at == 0 and own is None
+        leads = at == 0 and own is None and not named
         found.append(tasks.c.number.in_(select(tags.c.number).where(tags.c.tag == tag)) if leads else _tagged(tag))
     found += _times(wanted, tasks.c.number)
     if wanted.text is not None:
@@ -83,12 +88,14 @@ def numbers_of(history: History, connection: Connection, wanted: TaskFilter, pla
     if history.is_sqlite and len(wanted.tag) > 1:
         wanted = wanted.model_copy(update={"tag": _rarest_first(connection, wanted.tag)})
     own = _own_of(wanted)
+    if wanted.task_id:
+        return _by_ids(history, connection, wanted, place)
     if any(getattr(wanted, name) for name in _SORT):
         sorts = _known_sorts(connection, wanted)
         if not sorts:
             return []
         alone = own is None and not wanted.tag and wanted.text is None
-        few = history.is_sqlite and sum(number for _, _, number in sorts) <= (_FEW_TEXTS if wanted.text else _FEW)
+        few = history.is_sqlite and wanted.text is None and sum(number for _, _, number in sorts) <= _FEW
         if len(sorts) <= _SORTS and (few or alone):
             return _by_sorts(history, connection, wanted, place, sorts)
     if history.is_sqlite and wanted.text is not None:
@@ -98,6 +105,28 @@ def numbers_of(history: History, connection: Connection, wanted: TaskFilter, pla
     else:
         statement = _bounded(select(tasks.c.number).where(*conditions(history, wanted)), tasks.c.number, None, place)
     return list(connection.execute(statement).scalars())
+
+
+def some_of(history: History, connection: Connection, wanted: TaskFilter, most: int) -> tuple[list[int], bool]:
+    """Return the numbers of matches, the newest first, to be counted in SQLite; also whether these are all.
+
+    Words that are common are looked for in the newest tasks alone: to find thousands takes long, and nobody needs them.
+
+    Args:
+        history: The history.
+        connection: From the history.
+        wanted: Which tasks.
+        most: Matches at most, and one.
+
+    Raises:
+        InvalidInputError: The text cannot be searched for.
+    """
+    if wanted.text is not None:
+        found, every = _read(history, connection, wanted, Place(most))
+        if every or len(found) >= _ENOUGH:
+            return found, every
+    numbers = numbers_of(history, connection, wanted, Place(most + 1))
+    return numbers, len(numbers) <= most
 
 
 # -- what leads ---------------------------------------------------------------------------------------------------
@@ -118,13 +147,25 @@ def _by_sorts(
     queued = wanted.model_copy(update={"name": (), "state": ()})
     given = [tasks.c.name == bindparam("its_name"), tasks.c.state == bindparam("its_state")]
     given += _rest(history, queued)
-    if wanted.text is not None:
-        given.append(_worded(wanted))
     statement = _bounded(select(tasks.c.number).where(*given), tasks.c.number, wanted, place)
     found: list[int] = []
     for name, state, _ in sorts:
         found += connection.execute(statement, {"its_name": name, "its_state": state}).scalars()
     return sorted(found, reverse=place.before is None)[: place.limit]
+
+
+def _by_ids(history: History, connection: Connection, wanted: TaskFilter, place: Place) -> list[int]:
+    """Let the tasks that are named lead: they are few."""
+    given = [tasks.c.task_id.in_(wanted.task_id), *_rest(history, wanted)]
+    if wanted.text is not None:
+        worded = history.is_sqlite
+        given.append(_worded(wanted) if worded else text_index(history).matches(read_search(wanted.text)))
+    found = select(tasks.c.number).where(*given, *_times(wanted, tasks.c.number))
+    numbers = set(connection.execute(found).scalars())
+    if place.before is not None:
+        return sorted(number for number in numbers if number > place.before)[: place.limit]
+    after = place.after
+    return sorted((one for one in numbers if after is None or one < after), reverse=True)[: place.limit]
 
 
 def _rarest_first(connection: Connection, given: Sequence[str]) -> tuple[str, ...]:
@@ -136,19 +177,25 @@ def _rarest_first(connection: Connection, given: Sequence[str]) -> tuple[str, ..
 
 
 def _worded_numbers(history: History, connection: Connection, wanted: TaskFilter, place: Place) -> list[int]:
-    """Look for words in SQLite: in few tasks one by one, in the newest likewise, or else by the index of words."""
-    own = _own_of(wanted)
-    if own is not None:
-        some = select(tasks.c.number).where(tasks.c[own] == getattr(wanted, own)).limit(_FEW_TEXTS + 1).subquery()
-        if connection.execute(select(func.count()).select_from(some)).scalar_one() <= _FEW_TEXTS:
-            rest = select(tasks.c.number).where(*_rest(history, wanted, own), _worded(wanted))
-            return list(connection.execute(_bounded(rest, tasks.c.number, wanted, place)).scalars())
-    newest = _bounded(select(tasks.c.number), tasks.c.number, wanted, replace(place, limit=_NEWEST)).subquery()
-    among = select(tasks.c.number).select_from(newest.join(tasks, tasks.c.number == newest.c.number))
+    """Look for words in SQLite: in the newest tasks of the rest one by one, or else by the index of words."""
+    found, every = _read(history, connection, wanted, place)
+    if every or len(found) >= place.limit:
+        return found[: place.limit]
+    return list(connection.execute(_by_text(history, wanted, place)).scalars())
+
+
+def _read(history: History, connection: Connection, wanted: TaskFilter, place: Place) -> tuple[list[int], bool]:
+    """Read the next tasks for words; returns those that have them, and whether there are no tasks beyond."""
+    rest = wanted.model_copy(update={"text": None})
+    numbers = numbers_of(history, connection, rest, replace(place, limit=_READ + 1))
     order = tasks.c.number if place.before is not None else tasks.c.number.desc()
-    among = among.where(*_rest(history, wanted), _worded(wanted)).order_by(order).limit(place.limit)
-    found = list(connection.execute(among).scalars())
-    return found if len(found) == place.limit else list(connection.execute(_by_text(history, wanted, place)).scalars())
+    worded = select(tasks.c.number).where(among(numbers), _worded(wanted)).order_by(order)
+    return list(connection.execute(worded).scalars()), len(numbers) <= _READ
+
+
+def among(numbers: Sequence[int]) -> ColumnElement[bool]:
+    """Return the condition of SQLite that a task is one of many, as one parameter: thousands take long to be bound."""
+    return tasks.c.number.in_(select(func.json_each(json.dumps(numbers)).table_valued("value").c.value))
 
 
 def _by_text(history: History, wanted: TaskFilter, place: Place) -> Select[Any]:
@@ -165,14 +212,24 @@ def _by_text(history: History, wanted: TaskFilter, place: Place) -> Select[Any]:
     return _bounded(statement, fts.c.rowid, wanted, place)
 
 
-def _by_tag(history: History, wanted: TaskFilter, place: Place) -> Select[Any]:
-    """Let the first tag lead."""
-    statement = select(tags.c.number).where(tags.c.tag == wanted.tag[0])
-    rest = _rest(history, wanted.model_copy(update={"tag": wanted.tag[1:]}))
+def _by_tag(history: History, wanted: TaskFilter, place: Place) -> Select[Any] | CompoundSelect[Any]:
+    """Let the tags lead. Several are merged, since each has its numbers in order: common ones may seldom meet."""
+    number = tags.c.number
+    rest = _rest(history, wanted.model_copy(update={"tag": ()}))
+    merged = intersect(*(
+        select(number).where(tags.c.tag == tag, *_within(number, wanted, place)) for tag in wanted.tag
+    ))  # fmt: skip
+    whole = merged.selected_columns.number
+    if len(wanted.tag) > 1 and not rest:
+        return merged.order_by(whole if place.before is not None else whole.desc()).limit(place.limit)
+    statement = select(number).where(tags.c.tag == wanted.tag[0])
+    if len(wanted.tag) > 1:
+        statement = statement.where(number.in_(merged.order_by(whole)))
     if rest:
-        looked = select(tasks.c.number).where(tasks.c.number == tags.c.number, *rest).correlate(tags)
-        statement = statement.where(looked.exists())
-    return _bounded(statement, tags.c.number, wanted, place)
+        statement = statement.where(
+            select(tasks.c.number).where(tasks.c.number == number, *rest).correlate(tags).exists()
+        )
+    return _bounded(statement, number, wanted, place)
 
 
 # -- parts --------------------------------------------------------------------------------------------------------
@@ -192,12 +249,17 @@ def _bounded(
     statement: Select[Any], number: ColumnElement[int], wanted: TaskFilter | None, place: Place
 ) -> Select[Any]:
     """Bound a statement by its place in the list, and by the filter's times where it is not bounded by them yet."""
-    statement = statement.where(*(_times(wanted, number) if wanted is not None else ())).limit(place.limit)
+    statement = statement.where(*_within(number, wanted, place)).limit(place.limit)
+    return statement.order_by(number if place.before is not None else number.desc())
+
+
+def _within(number: ColumnElement[int], wanted: TaskFilter | None, place: Place) -> Iterator[ColumnElement[bool]]:
+    if wanted is not None:
+        yield from _times(wanted, number)
     if place.before is not None:
-        return statement.where(number > place.before).order_by(number)
-    if place.after is not None:
-        statement = statement.where(number < place.after)
-    return statement.order_by(number.desc())
+        yield number > place.before
+    elif place.after is not None:
+        yield number < place.after
 
 
 def _sorts(history: History, wanted: TaskFilter, *, leads: bool) -> Iterator[ColumnElement[bool]]:

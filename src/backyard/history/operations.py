@@ -30,7 +30,7 @@ from backyard.core.task_filter import TaskFilter
 from backyard.history.database import History
 from backyard.history.filters import Place, conditions, numbers_of
 from backyard.history.prune import delete_in
-from backyard.history.queries import COUNTED
+from backyard.history.queries import COUNTED, counts_of
 from backyard.history.tables import artifacts, operations, position, tasks
 from backyard.history.views import moment
 
@@ -105,6 +105,8 @@ def create(
     plan = plan.completed()
     conditions(history, plan.filter)  # refused now, to whoever asks, and not to a keeper
     options = plan.options.model_dump(mode="json")
+    if not options["leave_out"]:
+        del options["leave_out"]  # a keeper of the version before does not know it
     changes = options.pop("input")
     if changes is not None:
         # Of a sealed one the names can be shown, and nothing else.
@@ -178,7 +180,7 @@ def stop(history: History, operation_id: str, now: int) -> Operation | None:
 
 
 def matches(history: History, plan: OperationPlan) -> Matches:
-    """Count the tasks that an operation would deal with, the newest 10,000 one by one.
+    """Count the tasks that an operation would deal with; where they are counted one by one, the newest 10,000.
 
     Raises:
         InvalidInputError: The text cannot be searched for.
@@ -187,13 +189,9 @@ def matches(history: History, plan: OperationPlan) -> Matches:
     wanted = _able(plan.verb, plan.filter)
     if wanted is None:
         return Matches(states={}, total=0, exact=True)
-    newest = select(tasks.c.state).where(*conditions(history, wanted)).order_by(tasks.c.number.desc())
-    some = newest.limit(COUNTED + 1).subquery()
-    with history.reading() as connection:
-        rows = connection.execute(select(some.c.state, func.count()).group_by(some.c.state))
-        found = {str(state): int(number) for state, number in rows}
+    found, exact = counts_of(history, wanted)
     total = sum(found.values())
-    return Matches(states=found, total=min(total, COUNTED), exact=total <= COUNTED)
+    return Matches(states=found, total=total if exact else COUNTED, exact=exact)
 
 
 # -- what keepers do ----------------------------------------------------------------------------------------------

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from pydantic_core import from_json
 from sqlalchemy import select
 
 from backyard.history.batch import COUNTED, RESOLUTIONS
@@ -25,20 +25,26 @@ _SHARES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 @dataclass(slots=True)
 class Sum:
-    """What happened in some time."""
+    """What happened in some time. Its histograms have their buckets as texts, as rows do: there are many of these."""
 
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
-    waits: dict[int, int] = field(default_factory=lambda: defaultdict(int))
-    runs: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    waits: dict[str, int] = field(default_factory=dict)
+    runs: dict[str, int] = field(default_factory=dict)
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Add a row of the rollups."""
+        self._add(row, *(from_json(row[name]) if row[name] != "{}" else {} for name in ("waits", "runs")))
+
+    def merge(self, other: Sum) -> None:
+        """Add another sum."""
+        self._add(other.counts, other.waits, other.runs)
+
+    def _add(self, counts: Mapping[str, int], waits: Mapping[str, int], runs: Mapping[str, int]) -> None:
         for name in COUNTED:
-            self.counts[name] += row[name]
-        for name, histogram in (("waits", self.waits), ("runs", self.runs)):
-            if row[name] != "{}":
-                for bucket, number in json.loads(row[name]).items():
-                    histogram[int(bucket)] += number
+            self.counts[name] += counts[name]
+        for histogram, more in ((self.waits, waits), (self.runs, runs)):
+            for bucket, number in more.items():
+                histogram[bucket] = histogram.get(bucket, 0) + number
 
     def shown(self) -> dict[str, Any]:
         """Return the sum for people: counts, share of failures, and seconds within which most waited and ran."""
@@ -51,8 +57,9 @@ class Sum:
         }
 
 
-def _percentiles(histogram: Mapping[int, int]) -> dict[str, float | None]:
-    found = {name: percentile(histogram, share) for name, share in _SHARES.items()}
+def _percentiles(histogram: Mapping[str, int]) -> dict[str, float | None]:
+    buckets = {int(bucket): number for bucket, number in histogram.items()}
+    found = {name: percentile(buckets, share) for name, share in _SHARES.items()}
     return {name: None if value is None else round(value / 1000, 4) for name, value in found.items()}
 
 
@@ -73,13 +80,26 @@ def series_of(history: History, since: int, until: int, names: Sequence[str] = (
     Raises:
         HistoryUnavailableError: The database is away.
     """
+    _, step, points = total_and_series(history, since, until, names)
+    return step, points
+
+
+def total_and_series(
+    history: History, since: int, until: int, names: Sequence[str] = ()
+) -> tuple[dict[str, Any], int, list[dict[str, Any]]]:
+    """Return what happened in a time as :func:`series_of` does, and the sum of its points before that.
+
+    Raises:
+        HistoryUnavailableError: The database is away.
+    """
     resolution = resolution_for((until - since) / 1000)
     step = resolution * max(1, -(-(until - since) // (resolution * 1000 * POINTS))) * 1000
     first = since // step * step
     points = {at: Sum() for at in range(first, until, step)}
     for row in _rows(history, resolution, first, until, names):
         points[row["start"] // step * step].add(row)
-    return step // 1000, [{"at": moment(at), **point.shown()} for at, point in points.items()]
+    whole = _merged(points.values())
+    return _rated(whole, since, until), step // 1000, [{"at": moment(at), **one.shown()} for at, one in points.items()]
 
 
 def definitions_of(
@@ -91,17 +111,23 @@ def definitions_of(
         HistoryUnavailableError: The database is away.
     """
     resolution = resolution_for((until - since) / 1000)
-    all_of_them, sums = Sum(), defaultdict[str, Sum](Sum)
+    sums = defaultdict[str, Sum](Sum)
     for row in _rows(history, resolution, since // (resolution * 1000) * resolution * 1000, until, names):
         sums[row["name"]].add(row)
-        all_of_them.add(row)
-    seconds = max((until - since) / 1000, 1.0)
+    whole = _merged(sums.values())
+    return _rated(whole, since, until), {name: _rated(sums[name], since, until) for name in sorted(sums)}
 
-    def shown(one: Sum) -> dict[str, Any]:
-        ended = sum(one.counts[name] for name in ("succeeded", "failed", "revoked"))
-        return {**one.shown(), "ended_per_second": round(ended / seconds, 4)}
 
-    return shown(all_of_them), {name: shown(sums[name]) for name in sorted(sums)}
+def _merged(sums: Iterable[Sum]) -> Sum:
+    whole = Sum()
+    for one in sums:
+        whole.merge(one)
+    return whole
+
+
+def _rated(one: Sum, since: int, until: int) -> dict[str, Any]:
+    ended = sum(one.counts[name] for name in ("succeeded", "failed", "revoked"))
+    return {**one.shown(), "ended_per_second": round(ended / max((until - since) / 1000, 1.0), 4)}
 
 
 def _rows(history: History, resolution: int, since: int, until: int, names: Sequence[str]) -> list[Any]:
@@ -136,25 +162,34 @@ def errors_of(
         wanted = wanted.where(error_groups.c.fingerprint == fingerprint)
     order = (error_groups.c.last.desc(), error_groups.c.fingerprint)
     with history.reading() as connection:
-        return [
-            {
-                "fingerprint": row["fingerprint"], "name": row["name"], "kind": row["kind"], "type": row["type"],
-                "message": row["message"], "first_seen": moment(row["first"]), "last_seen": moment(row["last"]),
-                "count": row["count"], "sample_task_id": row["sample"],
-            }
-            for row in connection.execute(wanted.order_by(*order).limit(limit)).mappings()
-        ]  # fmt: skip
+        return [group_of(row) for row in connection.execute(wanted.order_by(*order).limit(limit)).mappings()]
+
+
+def group_of(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return a group of failures as people see it.
+
+    Args:
+        row: Its row.
+    """
+    return {
+        "fingerprint": row["fingerprint"], "name": row["name"], "kind": row["kind"], "type": row["type"],
+        "message": row["message"], "first_seen": moment(row["first"]), "last_seen": moment(row["last"]),
+        "count": row["count"], "sample_task_id": row["sample"],
+    }  # fmt: skip
 
 
 def audit_of(
-    history: History, *, kind: str | None = None, subject: str | None = None, before: int | None = None, limit: int = 50
-) -> list[dict[str, Any]]:
+    history: History, *, kind: str | None = None, subject: str | None = None, actor: str | None = None,
+    verb: str | None = None, before: int | None = None, limit: int = 50,
+) -> list[dict[str, Any]]:  # fmt: skip
     """Return what operators did, newest first.
 
     Args:
         history: The history.
         kind: Done to things of that kind.
         subject: Done to that one.
+        actor: Done by that one.
+        verb: What was done.
         before: Earlier than that event, see :func:`~backyard.history.tables.event_number`.
         limit: Lines at most.
 
@@ -162,9 +197,10 @@ def audit_of(
         HistoryUnavailableError: The database is away.
     """
     wanted = select(audit)
-    for column, value in ((audit.c.kind, kind), (audit.c.subject, subject)):
+    given = {"kind": kind, "subject": subject, "actor": actor, "verb": verb}
+    for name, value in given.items():
         if value is not None:
-            wanted = wanted.where(column == value)
+            wanted = wanted.where(audit.c[name] == value)
     if before is not None:
         wanted = wanted.where(audit.c.event < before)
     with history.reading() as connection:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import delete, insert, select, update
 
 from backyard.core.errors import UnknownWebhookError
-from backyard.core.webhooks import NewWebhook, WebhookView
+from backyard.core.webhooks import NewWebhook, WebhookChange, WebhookView
 from backyard.history.database import History
 from backyard.history.tables import webhooks
 from backyard.history.views import moment
@@ -64,15 +64,24 @@ def webhook_of(history: History, webhook_id: str) -> WebhookView:
     return _view(row)
 
 
-def enable_webhook(history: History, webhook_id: str) -> WebhookView:
-    """Let a webhook have messages again.
+def update_webhook(history: History, webhook_id: str, change: WebhookChange) -> WebhookView:
+    """Change a webhook; messages that wait already go where they were to go.
+
+    Args:
+        history: The history.
+        webhook_id: The webhook.
+        change: What is to be another; its URL is checked.
 
     Raises:
         UnknownWebhookError: There is none of that id.
         HistoryUnavailableError: The database is away.
     """
-    with history.writing() as connection:
-        connection.execute(update(webhooks).where(webhooks.c.webhook_id == webhook_id).values(enabled=1))
+    columns: dict[str, Any] = {}
+    for name, value in change.model_dump(exclude_none=True).items():
+        columns[name] = json.dumps(value) if isinstance(value, list) else int(value) if name == "enabled" else value
+    if columns:
+        with history.writing() as connection:
+            connection.execute(update(webhooks).where(webhooks.c.webhook_id == webhook_id).values(columns))
     return webhook_of(history, webhook_id)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from backyard.ledger.cancel_calls import CancelCalls
 from backyard.ledger.check_calls import CheckCalls
+from backyard.ledger.dead_letter_calls import DeadLetterCalls
 from backyard.ledger.drill_calls import DrillCalls
 from backyard.ledger.keeper_calls import KeeperCalls
 from backyard.ledger.limit_calls import LimitCalls
@@ -22,6 +23,7 @@ from backyard.ledger.worker_calls import WorkerCalls
 class Calls(
     TaskCalls,
     QueueCalls,
+    DeadLetterCalls,
     UpkeepCalls,
     WorkerCalls,
     CheckCalls,

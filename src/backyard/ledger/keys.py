@@ -21,7 +21,8 @@ key                                 type    what it holds, and how long
 ``{yard}:queue:<queue>:<lane>``     stream  queue entries (``t`` task id, ``m`` message, ``r`` delivered before), with
                                             the consumer group ``workers``; an entry goes when it is acknowledged
 ``{yard}:queues``                   set     names of queues that have held an entry or a consumer
-``{yard}:dead``                     stream  entries that no worker could read, with the reason; kept until looked at
+``{yard}:dead``                     stream  dead letters: entries that no worker could read or run, with ``queue``,
+                                            ``lane`` and ``reason``; kept until they are put back or deleted
 ``{yard}:due``                      zset    task ids by the millisecond they are due; gone when promoted
 ``{yard}:slots:<limit>``            zset    ids of the tasks that hold a slot of a limit, by when they got it
                                             (milliseconds); of a rate, who was woken for a token; gone with the last one
@@ -53,6 +54,8 @@ key                                 type    what it holds, and how long
                                             until they are deleted
 ``{yard}:schedule:<id>``            hash    a schedule: ``spec``, what it is to do, ``state``, what is known of it, both
                                             JSON, ``last_task``, and ``version``, which each change raises
+``{yard}:link_key``                 string  random bytes that public links are signed with; until somebody deletes it,
+                                            which makes all links void that were given away
 ``{yard}:counts``                   hash    what was refused, repeated, lost: numbers that tests and people read
 ``{yard}:binding:<exchange>`` etc.  set     kombu's table of bindings
 ``{yard}:meta:<id>``                string  result of a plain Celery app's task that has no record; ``result_expires``
@@ -115,6 +118,11 @@ class Keys:
     def recorder(self) -> str:
         """How far the history is."""
         return f"{self.prefix}recorder"
+
+    @property
+    def link_key(self) -> str:
+        """What public links are signed with."""
+        return f"{self.prefix}link_key"
 
     @property
     def counts(self) -> str:

@@ -12,6 +12,7 @@ from importlib.resources import files
 READING = frozenset(
     {
         "burden",
+        "dead_letters",
         "depth",
         "due_schedules",
         "list",
@@ -30,7 +31,7 @@ REFUSED = frozenset({"submit", "put", "fire"})
 #: begin with a write that needs none. (``#!lua flags=allow-oom`` would say so too, from Redis 7 on.)
 _GOES_ON = "redis.call('DEL', prefix .. 'nothing')\n"
 #: Scripts that do what others do, and more in the same step: they have them before them, as functions of their words.
-_AROUND = {"fire": ("submit",), "together": ("acknowledge", "move", "start")}
+_AROUND = {"fire": ("submit",), "requeue": ("submit",), "together": ("acknowledge", "move", "start")}
 
 #: The files of ``parts/``. What one defines is known to those after it.
 PARTS = ("basics", "news", "lanes", "limits", "endings", "cancels", "deaths")

@@ -18,7 +18,7 @@ if #found == 1 then
   local waiting = living and record[1] == 'PENDING'
   outcome = (waiting or not record[1]) and 'kept' or 'dropped'
   if outcome == 'kept' then
-    redis.call('XADD', prefix .. 'dead', '*', 'queue', queue, 'reason', reason, unpack(fields))
+    redis.call('XADD', prefix .. 'dead', '*', 'queue', queue, 'lane', lane, 'reason', reason, unpack(fields))
     count('set_aside')
   end
   if waiting then
