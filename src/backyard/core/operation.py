@@ -63,6 +63,7 @@ class OperationOptions(BaseModel):
         canary: With rerun: how many go first, and have all to succeed before the rest goes; None is 5 where the
             filter names an error group, and 0 elsewhere.
         rate: With rerun: reruns a second; None is as fast as it goes.
+        leave_out: With rerun: ids of tasks that match and are left alone, such as one that was tried by hand.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -71,11 +72,12 @@ class OperationOptions(BaseModel):
     input: dict[str, Any] | None = None
     canary: int | None = Field(default=None, ge=0, le=LARGEST_CANARY)
     rate: float | None = Field(default=None, gt=0, le=FASTEST, allow_inf_nan=False)
+    leave_out: list[str] = Field(default=[], max_length=100)
 
 
 _OPTIONS_OF = {
     OperationVerb.CANCEL: {"children"},
-    OperationVerb.RERUN: {"input", "canary", "rate"},
+    OperationVerb.RERUN: {"input", "canary", "rate", "leave_out"},
     OperationVerb.DELETE: set[str](),
 }
 
@@ -143,7 +145,8 @@ class OperationReport(BaseModel):
     """What an operation has done so far.
 
     Args:
-        outcomes: How many tasks came to what: ``cancelled``, ``requested``, ``deleted``, ``submitted``, ``refused`` ...
+        outcomes: How many tasks came to what: ``cancelled``, ``requested``, ``deleted``, ``submitted``, ``refused``,
+            ``left_out`` ...
         problems: The first tasks that were refused, and why.
         canary: The tasks that went first.
         canary_passed: Whether all of them have succeeded; null while that is open, or where there is no canary.

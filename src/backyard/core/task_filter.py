@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -11,6 +11,8 @@ from backyard.core.states import State
 
 #: Texts that are longer could not have been kept.
 _LONGEST = 255
+#: Tasks that a filter may name one by one.
+MOST_NAMED = 500
 
 
 class TaskFilter(BaseModel):
@@ -32,6 +34,7 @@ class TaskFilter(BaseModel):
         group_id: Of that group of Celery's.
         schedule: Made by that schedule.
         operation: Made by that operation.
+        task_id: One of these tasks.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,8 +56,11 @@ class TaskFilter(BaseModel):
     group_id: str | None = Field(default=None, max_length=_LONGEST)
     schedule: str | None = Field(default=None, max_length=_LONGEST, description="Made by that schedule")
     operation: str | None = Field(default=None, max_length=_LONGEST, description="Made by that operation")
+    task_id: tuple[Annotated[str, Field(max_length=_LONGEST)], ...] = Field(
+        default=(), max_length=MOST_NAMED, description="One of these tasks"
+    )
 
-    @field_validator("state", "name", "queue", "tag", mode="before")
+    @field_validator("state", "name", "queue", "tag", "task_id", mode="before")
     @classmethod
     def _one_is_a_list(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
