@@ -37,6 +37,7 @@ from backyard.ledger.ledger import Ledger
 from backyard.ledger.submission import Accepted, Submission
 from backyard.ledger.task_calls import Deaths
 from backyard.pauses import Pauses
+from backyard.public_links import PublicLinks
 from backyard.schedules import Schedules
 from backyard.settings import Settings, load_settings
 from backyard.submit import Batch, Options, agreed, in_turns, submission
@@ -55,7 +56,7 @@ DEFAULT_URL = "redis://127.0.0.1:6379/0"
 serves_http = ContextVar("serves_http", default=True)
 
 
-class Backyard(Pauses, Schedules):
+class Backyard(Pauses, PublicLinks, Schedules):
     """A yard: a set of definitions with one ledger, one engine and one place for files.
 
     Args:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import Url
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from backyard.core.errors import SettingsError
@@ -139,6 +140,12 @@ class Settings(BaseSettings):
     host: Annotated[str, Field(description="Address the API listens on.")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535, description="Port of the API.")] = 8_000
     flower_port: Annotated[int, Field(ge=0, le=65_535, description="Port of Flower.")] = 5_555
+    flower_url: Annotated[
+        str | None,
+        Field(
+            description="Where browsers find Flower, for the console's link to it. `backyard up` sets it for its own.",
+        ),
+    ] = None
     open: Annotated[bool, Field(description="The network is trusted: serve without keys on any address.")] = False
     secret_keys: Annotated[
         tuple[SecretStr, ...],
@@ -167,10 +174,17 @@ class Settings(BaseSettings):
         Field(description="PEM file of a certificate authority to trust for the mail server, besides the system's."),
     ] = None
 
-    @field_validator("redis_url", "files_url", "history_url")
+    @field_validator("redis_url", "files_url", "history_url", "flower_url")
     @classmethod
     def _empty_is_unset(cls, value: str | None) -> str | None:
         return value or None
+
+    @field_validator("flower_url")
+    @classmethod
+    def _check_flower_url(cls, value: str | None) -> str | None:
+        if value is not None and Url(value).scheme not in ("http", "https"):
+            raise ValueError("write http://host:port or https://host/path")
+        return value
 
     @field_validator("secret_keys", mode="before")
     @classmethod

@@ -34,6 +34,8 @@ def test_one_command_runs_everything_and_stops_it(up: Callable[..., Up], gone: C
     with urllib.request.urlopen(f"http://127.0.0.1:{flower_port}/broker", timeout=10) as page:
         assert b"reports" in page.read()
     assert f"  Flower    http://127.0.0.1:{flower_port}\n" in stack.read_until("Flower")
+    with urllib.request.urlopen(f"{stack.api}/console/keys", timeout=30) as page:  # noqa: S310 - our own server
+        assert f'href="http://127.0.0.1:{flower_port}/"'.encode() in page.read()
     processes = stack.processes()
     roles = [role for role in ("api", "--name worker1", "--name worker2", "flower", "valkey-server", "reaper.py")
              if any(role in args for args in processes.values())]  # fmt: skip

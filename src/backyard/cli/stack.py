@@ -48,6 +48,8 @@ def run_stack(target: str, settings: Settings, *, workers: int, flower: bool, re
     for name, port in ports.items():
         os.environ[f"BACKYARD_{name.upper()}"] = str(port)
     settings = settings.model_copy(update=ports)
+    if flower and not settings.flower_url:
+        os.environ["BACKYARD_FLOWER_URL"] = _flower_url(settings)
     server = None if settings.redis_url else EmbeddedServer(settings.data_dir)
     supervisor = Supervisor(
         build_parts(target, settings, workers=workers, flower=flower),
@@ -95,6 +97,12 @@ def _command(role: str, *arguments: str) -> tuple[str, ...]:
 def _url(host: str, port: int) -> str:
     reachable = _EVERYWHERE.get(host, host)
     return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+
+
+def _flower_url(settings: Settings) -> str:
+    """Return where Flower is: behind the prefix that its own variable may set."""
+    prefix = os.environ.get("FLOWER_URL_PREFIX", "").strip("/")
+    return f"{_url(settings.host, settings.flower_port)}/{prefix}"
 
 
 def _summary(settings: Settings, server: EmbeddedServer | None, *, flower: bool) -> list[str]:

@@ -52,10 +52,11 @@ class Live:
     async def _stream(self, task_id: str) -> AsyncGenerator[str]:
         yield "retry: 2000\n\n"
         watched = _Watched(self._yard, task_id) if task_id else None
+        feed = self._yard.feed  # when the server ends, it closes this one, and a new one would be made
         self._enter()
         seen_event, seen_beat = self._event, self._beat
         try:
-            while not self._yard.feed.closed:
+            while not feed.closed:
                 async with self._changed:
                     await self._changed.wait()
                 names = []

@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from backyard.console.navigation import MENU
 from backyard.desk.auditing import audited
+from backyard.settings import LOOPBACK
 
 if TYPE_CHECKING:
     from backyard.app import Backyard
@@ -78,10 +79,32 @@ class Page:
         """The id of the region that is wanted alone; empty where the whole page is."""
         return self.request.headers.get("hx-target", "") if self.partial else ""
 
+    def unchanged(self, mark: str) -> bool:
+        """Whether the browser has a region as it is, by the mark that came with it; it is answered with 204 then.
+
+        Args:
+            mark: Another one for whatever else the region may show; see the macro ``live``.
+        """
+        return self.partial and self.request.headers.get("x-mark") == mark
+
     @property
     def flower(self) -> str:
-        """Where Flower is; empty where none is known to run."""
-        return ""
+        """Where Flower is, for this browser; empty where none is known to run."""
+        url = self.yard.settings.flower_url or ""
+        found, host = urlsplit(url), self._host
+        if found.hostname not in LOOPBACK or not host or host in LOOPBACK:
+            return url
+        # It is on the API's machine, which the browser knows by another name.
+        name = f"[{host}]" if ":" in host else host
+        return found._replace(netloc=f"{name}:{found.port}" if found.port else name).geturl()
+
+    @property
+    def _host(self) -> str:
+        """The name under which the browser knows the API's machine, without a port; empty where it says none."""
+        try:
+            return urlsplit(f"//{self.request.headers.get('host', '')}").hostname or ""
+        except ValueError:
+            return ""
 
     @property
     def theme(self) -> str:
@@ -181,7 +204,7 @@ class Page:
             return None
         if not isinstance(notice, dict) or not isinstance(notice.get("text"), str):
             return None
-        return notice
+        return {"undo": None, "failed": False, **notice}
 
     async def audited(self, verb: str, kind: str, subject: str, **details: Any) -> None:
         """Leave a line in the audit trail; see :func:`~backyard.desk.auditing.audited`."""

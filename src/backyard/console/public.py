@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Route
 
 from backyard.console.security import Guarded
+from backyard.console.templating import Templates
 from backyard.core.errors import BackyardError, UnknownArtifactError, UnknownTaskError
 from backyard.core.models import TaskView
 from backyard.core.public_link import PublicLink
@@ -25,7 +26,7 @@ from backyard.ledger.feed import Watcher
 
 if TYPE_CHECKING:
     from backyard.app import Backyard
-    from backyard.console.templating import Templates
+    from backyard.console.assets import Assets
 
 #: Seconds between two pushes, at least, and of silence after which a comment keeps proxies from closing the stream.
 _PAUSE, _HEARTBEAT = 1.0, 15.0
@@ -109,7 +110,7 @@ class PublicSite:
 
     def _draw(self, request: Request, template: str, **context: Any) -> str:
         base = str(request.scope.get("root_path", "")).rstrip("/")
-        return self._templates.draw(template, base=base, files=base.removesuffix("/t") + "/console/static", **context)
+        return self._templates.draw(template, base=base, files=f"{base}/static", **context)
 
     async def _view(self, link: PublicLink) -> TaskView:
         try:
@@ -156,16 +157,17 @@ def _event(name: str, data: dict[str, Any]) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (name.encode(), to_json(data))
 
 
-def make_public_site(yard: Backyard, templates: Templates) -> Starlette:
+def make_public_site(yard: Backyard, assets: Assets) -> Starlette:
     """Return the pages of a yard's public links.
 
     Args:
         yard: The yard.
-        templates: What draws the pages.
+        assets: The files that pages link to.
     """
-    site = PublicSite(yard, templates)
+    site = PublicSite(yard, Templates(assets))
     return Starlette(
         routes=[
+            Route("/static/{name}", assets.serve, methods=["GET"]),
             Route("/{token}", site.show, methods=["GET"]),
             Route("/{token}/embed", site.embed, methods=["GET"]),
             Route("/{token}/status", site.status, methods=["GET"]),

@@ -34,10 +34,12 @@ class Guarded:
 
     Args:
         app: What answers.
+        framed: How the paths of pages end that may stand in a frame of any site; empty where none may.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, framed: str = "") -> None:
         self._app = app
+        self._framed = framed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -50,6 +52,8 @@ class Guarded:
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
+                if self._framed and scope["path"].endswith(self._framed):
+                    headers["Content-Security-Policy"] = POLICY.replace("frame-ancestors 'none'", "frame-ancestors *")
             await send(message)
 
         scope[DOOR] = "console"

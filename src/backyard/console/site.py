@@ -14,10 +14,27 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from backyard.console import overview, preferences
+from backyard.console import (
+    audit,
+    dead_letters,
+    definitions,
+    errors,
+    health,
+    operations,
+    overview,
+    preferences,
+    queues,
+    schedules,
+    share,
+    task,
+    tasks,
+    webhooks,
+    workers,
+)
 from backyard.console.assets import Assets
 from backyard.console.live import Live
 from backyard.console.page import Address, Page, route_to
+from backyard.console.public import make_public_site
 from backyard.console.security import Guarded
 from backyard.console.templating import Templates
 from backyard.core.errors import BackyardError
@@ -29,12 +46,34 @@ logger = logging.getLogger("backyard.console")
 
 #: All pages and acts, noun by noun.
 ADDRESSES: tuple[Address, ...] = (
+    *audit.ADDRESSES,
+    *dead_letters.ADDRESSES,
+    *definitions.ADDRESSES,
+    *errors.ADDRESSES,
+    *health.ADDRESSES,
+    *operations.ADDRESSES,
     *overview.ADDRESSES,
     *preferences.ADDRESSES,
+    *queues.ADDRESSES,
+    *schedules.ADDRESSES,
+    *share.ADDRESSES,
+    *task.ADDRESSES,
+    *tasks.ADDRESSES,
+    *webhooks.ADDRESSES,
+    *workers.ADDRESSES,
 )
 
 
-def make_site(yard: Backyard) -> Starlette:
+def make_public(yard: Backyard) -> Starlette:
+    """Return the pages of a yard's public links.
+
+    Args:
+        yard: The yard.
+    """
+    return make_public_site(yard, Assets())
+
+
+def make_console(yard: Backyard) -> Starlette:
     """Return the console of a yard.
 
     Args:

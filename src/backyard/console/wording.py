@@ -91,16 +91,26 @@ def ago(moment: datetime | None) -> Markup:
         return Markup("{}").format(NOTHING)
     seconds = (datetime.now(UTC) - moment).total_seconds()
     text = "now" if abs(seconds) < 1 else f"{_rough(seconds)} ago" if seconds > 0 else f"in {_rough(-seconds)}"
-    return Markup('<time datetime="{}" title="{}" data-ago>{}</time>').format(
-        moment.astimezone(UTC).isoformat(timespec="milliseconds"), exact(moment), text
-    )
+    return _time(moment, exact(moment), "ago", text)
+
+
+def since(moment: datetime) -> Markup:
+    """Return a time as an element that says how long that lasts by now, with the exact time on hover."""
+    lasts = duration((datetime.now(UTC) - moment).total_seconds())
+    return _time(moment, f"since {exact(moment)}", "since", lasts)
+
+
+def _time(moment: datetime, title: str, kind: str, text: str) -> Markup:
+    # Nothing in it needs escaping, which would take longer than all else that draws a long table.
+    when = moment.astimezone(UTC).isoformat(timespec="milliseconds")
+    return Markup(f'<time datetime="{when}" title="{title}" data-{kind}>{text}</time>')  # noqa: S704 - see above
 
 
 def exact(moment: datetime | None) -> str:
     """Return a time to the millisecond, in UTC."""
-    return (
-        NOTHING if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}.{moment.microsecond // 1000:03} UTC"
-    )
+    if moment is None:
+        return NOTHING
+    return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(' ', 'milliseconds')} UTC"
 
 
 def _rough(seconds: float) -> str:
@@ -141,6 +151,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "plural": plural,
     "pretty": pretty,
     "short": short,
+    "since": since,
     "size": size,
     "state_icon": state_icon,
     "state_word": state_word,

@@ -10,10 +10,34 @@ function say(text) {
 
 // -- what has changed: one stream a page, closed while nobody looks ------------------------------------------------------
 
+// What the viewer has folded or unfolded stays so when its region is drawn anew.
+Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, element) => !(name === "open" && element.matches("details"));
+
 let stream = null;
 let polling = null;
 
+// However slow the machine, and however large the page: what is drawn anew takes a small part of a core.
+const REST = 12; // times as long as drawing took
+const LONGEST_REST = 3000; // ms
+let drawing = 0; // when that began
+let notBefore = 0; // when the next look may be
+const waiting = new Set(); // topics that it will be about
+
+document.addEventListener("htmx:beforeSwap", () => { drawing ||= performance.now(); });
+document.addEventListener("htmx:afterSettle", () => requestAnimationFrame(() => setTimeout(() => {
+  if (!drawing) return;
+  notBefore = performance.now() + Math.min(LONGEST_REST, REST * (performance.now() - drawing));
+  drawing = 0;
+})));
+
 function look(topics) {
+  const early = notBefore - performance.now();
+  if (early > 0) {
+    if (!waiting.size) setTimeout(() => look([...waiting]), early);
+    for (const topic of topics) waiting.add(topic);
+    return;
+  }
+  waiting.clear();
   for (const region of document.querySelectorAll("[data-live]")) {
     if (region.dataset.live.split(" ").some((topic) => topics.includes(topic))) htmx.trigger(region, "changed");
   }
@@ -52,11 +76,15 @@ document.addEventListener("visibilitychange", () => {
 addEventListener("pagehide", close);
 addEventListener("pageshow", open);
 
-for (const [name, hidden] of [["htmx:sendError", false], ["htmx:responseError", false], ["htmx:afterSwap", true]]) {
-  document.addEventListener(name, () => {
-    document.querySelector("[data-offline]").hidden = hidden;
-  });
-}
+document.addEventListener("htmx:afterRequest", (event) => {
+  document.querySelector("[data-offline]").hidden = event.detail.successful === true;
+});
+
+// -- the menu of a phone: it scrolls sideways, and begins where one is ----------------------------------------------------
+
+const menu = document.querySelector(".side");
+const current = menu.querySelector("[aria-current]");
+if (current) menu.scrollLeft = current.offsetLeft - menu.offsetLeft - 16;
 
 // -- dialogs: a page that asks, within the page ------------------------------------------------------------------------
 
@@ -108,14 +136,36 @@ function tellTimes(root = document) {
     const seconds = (now - Date.parse(time.dateTime)) / 1000;
     const text = Math.abs(seconds) < 1 ? "now" : seconds > 0 ? `${rough(seconds)} ago` : `in ${rough(-seconds)}`;
     if (time.textContent !== text) time.textContent = text;
-    if (!time.dataset.zoned) {
-      time.title = `${new Date(time.dateTime).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "long" })} (${time.title})`;
-      time.dataset.zoned = "yes";
-    }
   }
 }
 
+// Only where one points at it: writing all of them takes longer than all else that a table does.
+document.addEventListener("pointerover", (event) => {
+  const time = event.target.closest?.("time[data-ago], time[data-since]");
+  if (!time || time.dataset.zoned) return;
+  time.title = `${new Date(time.dateTime).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "long" })} (${time.title})`;
+  time.dataset.zoned = "yes";
+});
+
 setInterval(() => document.hidden || tellTimes(), 5000);
+
+// What goes on lasts longer every second.
+function lasting(seconds) {
+  const at = UNITS.findIndex(([length]) => seconds >= length);
+  if (at < 0) return "0 s";
+  const [unit, name] = UNITS[at];
+  const [small, smallName] = UNITS[at + 1] ?? [unit, ""];
+  const rest = Math.floor((seconds % unit) / small);
+  return `${Math.floor(seconds / unit)} ${name}${rest ? ` ${rest} ${smallName}` : ""}`;
+}
+
+setInterval(() => {
+  if (document.hidden) return;
+  for (const time of document.querySelectorAll("time[data-since]")) {
+    const text = lasting((Date.now() - Date.parse(time.dateTime)) / 1000);
+    if (time.textContent !== text) time.textContent = text;
+  }
+}, 1000);
 
 // -- copying -------------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,1 @@
+"""Forms made from JSON schemas: what a definition takes, asked for field by field."""
