@@ -14,7 +14,7 @@ PYTHON ?=
 PYTHONS := python3.11 python3 python3.12 python3.13 python3.14 python
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check fix bench bench-quick bench-loop bench-history celery-suite faults soak clean
+.PHONY: help up test check fix bench bench-quick bench-loop bench-history bench-console screenshots celery-suite faults soak clean
 
 help: ## Print this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -23,7 +23,7 @@ help: ## Print this list
 up: $(VENV)/installed-demo ## Install what is missing, then run everything: server, API, worker, Flower
 	@exec $(BIN)/backyard up $(ARGS)
 
-test: $(VENV)/installed-dev check ## Install what is missing, then check and test everything
+test: $(VENV)/installed-dev $(VENV)/installed-lighthouse check ## Install what is missing, then check and test everything
 	@exec $(BIN)/pytest -n $(JOBS) $(ARGS)
 
 check: $(VENV)/installed-dev ## Check style, types, import rules, Dockerfile and compose.yaml
@@ -51,6 +51,12 @@ bench-loop: $(VENV)/installed-dev ## Measure how long requests block the API's e
 bench-history: $(VENV)/installed-dev ## Make a history of a million tasks, and measure questions and recording: ten minutes
 	@exec $(BIN)/python -m benchmarks.history $(ARGS)
 
+bench-console: $(VENV)/installed-dev ## Measure the console with a million tasks of history: ten minutes
+	@PYTHONPATH=tests exec $(BIN)/python -m benchmarks.console $(ARGS)
+
+screenshots: $(VENV)/installed-dev ## Take the pictures of the console in the documents anew
+	@exec $(BIN)/python tests/project/screenshots.py
+
 celery-suite: $(VENV)/installed-dev ## Run Celery's own integration suite on our transport and backend: half an hour
 	@PYTHONPATH=tests exec $(BIN)/python tests/celery_suite/run.py $(CELERY_SUITE) .celery-suite $(ARGS)
 
@@ -61,7 +67,7 @@ soak: $(VENV)/installed-dev ## Break things at random for an hour: ARGS="--soak 
 	@PYTHONPATH=tests exec $(BIN)/python -m faults --soak 60 $(ARGS)
 
 clean: ## Remove the virtual environment, caches and builds; your data in .backyard stays
-	rm -rf $(VENV) .bench .celery-suite build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .bench .lighthouse .celery-suite build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find src tests examples benchmarks -name __pycache__ -type d -exec rm -rf {} +
 
 # A stamp is as old as the last installation: a change of pyproject.toml or constraints.txt makes the next one due.
@@ -75,6 +81,11 @@ $(VENV)/installed-dev: $(VENV)/created pyproject.toml constraints.txt
 	@echo 'Installing Backyard and what its tests need ...'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
 	@touch $(VENV)/installed-demo $@
+
+$(VENV)/installed-lighthouse: $(VENV)/installed-dev tests/support/lighthouse.py
+	@echo 'Installing Lighthouse, which looks at the console ...'
+	@PYTHONPATH=tests $(BIN)/python -c 'from support.lighthouse import installed; installed()'
+	@touch $@
 
 $(VENV)/created:
 	@for python in $(PYTHON) $(PYTHONS); do \

@@ -8,11 +8,13 @@ import click
 import pytest
 
 from backyard.cli import commands
+from backyard.console.navigation import MENU
+from backyard.core.task_query import KEYS
 from backyard.settings import Settings
 from project.blocks import BLOCKS, FILES, variables, with_block
 from project.tree import ROOT, own_files
 
-DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/benchmarks.md"]
+DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/benchmarks.md", "docs/console.md"]
 MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
 
@@ -85,15 +87,21 @@ def test_containers_start_roles_that_exist() -> None:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_lead_somewhere(document: str) -> None:
     text = (ROOT / document).read_text()
-    headings = {
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        name, _, heading = target.partition("#")
+        if "://" in target:
+            continue
+        place = (ROOT / document).parent.joinpath(name) if name else ROOT / document
+        assert place.is_file(), target
+        assert not heading or heading in headings_of(place.read_text()), target
+
+
+def headings_of(text: str) -> set[str]:
+    """Return the anchors of a document's headings."""
+    return {
         re.sub(r"[^a-z0-9 -]", "", one.lower()).replace(" ", "-")
         for one in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     }
-    for target in re.findall(r"\]\(([^)]+)\)", text):
-        if target.startswith("#"):
-            assert target[1:] in headings, target
-        elif "://" not in target:
-            assert (ROOT / document).parent.joinpath(target).is_file(), target
 
 
 def test_documents_name_files_that_exist() -> None:
@@ -101,3 +109,14 @@ def test_documents_name_files_that_exist() -> None:
     for document in DOCUMENTS:
         for name in re.findall(r"`((?:\w+/)+[\w.]+\.\w+)`", (ROOT / document).read_text()):
             assert name in sources or str(Path("src/backyard", name)) in sources, f"{document} names {name}"
+
+
+def test_the_consoles_document_goes_through_its_pages_in_the_order_of_the_menu() -> None:
+    text = (ROOT / "docs/console.md").read_text()
+    rows = re.findall(r"^\| ([A-Z][a-z ]+) \| `(/[a-z-]*)` \| \S", text, re.MULTILINE)
+    assert rows == [(row.label, row.path) for group in MENU for row in group]
+
+
+def test_the_consoles_document_has_every_key_of_the_filter() -> None:
+    text = (ROOT / "docs/console.md").read_text()
+    assert re.findall(r"^\| `([a-z_]+):` \| ", text, re.MULTILINE) == list(KEYS)

@@ -1,4 +1,4 @@
-"""The README is followed to the letter: its Python runs, and its tour of curl commands is sent to a real stack."""
+"""README and docs/console.md are followed to the letter: their Python runs, their curl commands go to a real stack."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from project.tree import ROOT
 from support.processes import Process
 
 README = (ROOT / "README.md").read_text()
+CONSOLE = (ROOT / "docs/console.md").read_text()
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
 @contextmanager
@@ -70,8 +71,10 @@ def test_the_example_and_what_the_readme_does_with_it(tmp_path: Path) -> None:
         assert lines[0] in {"PENDING", "STARTED", "PROGRESS", "SUCCESS"}
         assert client.get(lines[1]).text == "3 pages for customer 7"
 
-        (path,) = run(tmp_path, start + submit_sync).splitlines()
+        (share,) = blocks("python", CONSOLE)
+        path, link = run(tmp_path, start + submit_sync + share).splitlines()
         assert client.get(path).text == "10 pages for customer 7"
+        assert "result" in client.get(f"{link}/status").json()
 
         first, both = run(tmp_path, start + celery).splitlines()
         assert client.get(first).text == "10 pages for customer 7"
@@ -83,7 +86,7 @@ class Tour:
 
     def __init__(self, client: httpx2.Client) -> None:
         self.client = client
-        self.ids = {"TASK_ID": "", "FILE_ID": ""}
+        self.ids = {"TASK_ID": "", "FILE_ID": "", "WEBHOOK_ID": ""}
         self.downloads: dict[str, bytes] = {}
         self.answers: list[Any] = []
 
@@ -120,19 +123,19 @@ class Tour:
         is_json = answer.headers.get("content-type") == "application/json"
         body = answer.json() if is_json else answer.text
         self.answers.append(body)
-        for name in ("task_id", "file_id"):
-            if isinstance(body, dict) and name in body:
-                self.ids[name.upper()] = body[name]
+        for name in self.ids:
+            if isinstance(body, dict) and name.lower() in body:
+                self.ids[name] = body[name.lower()]
 
 
 def test_the_tour_with_curl(tmp_path: Path) -> None:
-    lines = [line for block in blocks("sh tour") for line in block.splitlines()]
+    lines = [line for text in (README, CONSOLE) for block in blocks("sh tour", text) for line in block.splitlines()]
     assert len(lines) > 10
     with stack(tmp_path) as url, httpx2.Client(base_url=url, timeout=90) as client:
         tour = Tour(client)
         for line in lines:
             tour.send(line)
-        _, _, slept, _, events, _, _, report, listed, _, _, rerun, found, attempts, stats = tour.answers
+        _, _, slept, _, events, _, _, report, listed, _, _, rerun, found, attempts, stats, *later = tour.answers
         assert (slept["state"], slept["progress"], report["state"]) == ("SUCCESS", 100, "SUCCESS")
         assert re.findall(r"^event: (\w+)$", events, re.MULTILINE).count("progress") >= 3
         assert '"state":"SUCCESS"' in events
@@ -145,3 +148,9 @@ def test_the_tour_with_curl(tmp_path: Path) -> None:
         assert rerun["task_id"] in {one["task_id"] for one in found}
         assert len(attempts) <= 1
         assert stats["definitions"]["sleep_task"]["submitted"] >= 4
+
+        link, _, webhook, _, depth, letters = later
+        assert "sleep" in client.get(link["url"]).text.lower()
+        assert (webhook["states"], webhook["enabled"]) == (["FAILURE"], False)
+        assert depth["name"] == "default"
+        assert letters == []

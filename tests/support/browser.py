@@ -70,15 +70,18 @@ class Noted:
             self.complaints.append(f"a request left the host: {request.url}")
 
 
-def findings(page: Page, *, off: Sequence[str] = ()) -> list[str]:
+def findings(page: Page, *, off: Sequence[str] = (), only: Sequence[str] = ()) -> list[str]:
     """Return what axe finds serious on a page as it is now, one line a finding.
 
     Args:
         page: The page.
         off: Rules of axe that do not count there.
+        only: The rules that are asked; all of them where none is named.
     """
     page.evaluate((files("axe_playwright_python") / "axe.min.js").read_text())
-    options = {"resultTypes": ["violations"], "rules": {name: {"enabled": False} for name in off}}
+    options: dict[str, Any] = {"resultTypes": ["violations"], "rules": {name: {"enabled": False} for name in off}}
+    if only:
+        options["runOnly"] = list(only)
     found: dict[str, Any] = page.evaluate(f"axe.run(document, {json.dumps(options)})")
     return [
         f"{one['id']} ({one['impact']}): {one['help']}: {node['html'][:200]}"
