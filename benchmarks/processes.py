@@ -64,7 +64,7 @@ class Program:
 
     def cpu(self) -> float:
         """Return the seconds of processor that it and its children have used, user and system."""
-        return sum(_cpu_of(pid) for pid in tree_of(self.child.pid))
+        return cpu_of(self.child.pid)
 
     def memory(self) -> Memory:
         """Return what it and its children hold."""
@@ -124,6 +124,11 @@ def tree_of(pid: int) -> list[int]:
         if folder.name.isdecimal() and (fields := _stat(int(folder.name))):
             parents.setdefault(int(fields[1]), []).append(int(folder.name))
     return list(_with_children(pid, parents))
+
+
+def cpu_of(pid: int) -> float:
+    """Return the seconds of processor that a process and its children have used, user and system."""
+    return sum(_cpu_of(one) for one in tree_of(pid))
 
 
 def _with_children(pid: int, parents: Mapping[int, list[int]]) -> Iterator[int]:
