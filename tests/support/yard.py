@@ -111,13 +111,13 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@yard.celery.task(name="plain")
+@yard.celery.task(name="plain", shared=False)
 def plain(x: Any, y: Any) -> Any:
     """Multiply, as a plain Celery task."""
     return x * y
 
 
-@yard.celery.task(name="retrying", bind=True, max_retries=5)
+@yard.celery.task(name="retrying", bind=True, shared=False, max_retries=5)
 def retrying(self: Any, times: int) -> int:
     """Retry as Celery's users do."""
     if self.request.retries < times:

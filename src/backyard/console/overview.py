@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 ROWS = 6
 #: Groups of errors that are looked at: those that rise the most.
 _LOOKED_AT = 20
+#: Bars of a chart, about: more would be thinner than a finger, and each is a row of the table beside it.
+_BARS = 64
 _NEVER = datetime.max.replace(tzinfo=UTC)
 #: The regions with the charts and with the lists; the others do without what only these show.
 _CHARTS, _LISTS = "overview-lately", "overview-lists"
@@ -159,7 +161,7 @@ async def _past(page: Page, chosen: str) -> Past:
 
 def _asked(history: History, chosen: str, *, drawn: bool, listed: bool) -> Past:
     since, until = span_of(chosen)
-    total, step, points = total_and_series(history, since, until)
+    total, step, points = total_and_series(history, since, until, most=_BARS)
     states, _ = counts_of(history, TaskFilter())
     rising = _rising(history, since, until) if listed else []
     if not drawn:

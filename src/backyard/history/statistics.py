@@ -85,15 +85,22 @@ def series_of(history: History, since: int, until: int, names: Sequence[str] = (
 
 
 def total_and_series(
-    history: History, since: int, until: int, names: Sequence[str] = ()
+    history: History, since: int, until: int, names: Sequence[str] = (), most: int = POINTS
 ) -> tuple[dict[str, Any], int, list[dict[str, Any]]]:
     """Return what happened in a time as :func:`series_of` does, and the sum of its points before that.
+
+    Args:
+        history: The history.
+        since: Its beginning, in milliseconds since 1970.
+        until: Its end.
+        names: Of these definitions; none is all.
+        most: Points at most, about.
 
     Raises:
         HistoryUnavailableError: The database is away.
     """
     resolution = resolution_for((until - since) / 1000)
-    step = resolution * max(1, -(-(until - since) // (resolution * 1000 * POINTS))) * 1000
+    step = resolution * max(1, -(-(until - since) // (resolution * 1000 * most))) * 1000
     first = since // step * step
     points = {at: Sum() for at in range(first, until, step)}
     for row in _rows(history, resolution, first, until, names):
