@@ -132,4 +132,4 @@ def test_a_doctor_finds_what_is_badly_set(project: Project, server: Any) -> None
     }  # fmt: skip
     assert "BACKYARD_CONCURENCY: did you mean BACKYARD_CONCURRENCY?" in answer.stdout
     assert "`redis-cli config set maxmemory-policy noeviction`" in answer.stdout
-    assert lines[-1] == "3 errors, 4 warnings, 12 fine."
+    assert lines[-1] == "3 errors, 4 warnings, 13 fine."
