@@ -61,6 +61,7 @@ def test_health_and_readiness(client: httpx2.Client) -> None:
         "eviction",
         "durability",
         "workers",
+        "silence",
         "backlog",
         "history",
     ]
