@@ -48,13 +48,11 @@ class Replay:
     Args:
         canary: The task that went first; None where none did.
         over: Whether it has ended.
-        original: The task that it repeats.
         operation: What submits the others; None where nobody has asked for it.
     """
 
     canary: TaskView | None
     over: bool
-    original: str
     operation: Operation | None
 
 
@@ -128,7 +126,7 @@ async def _replay(page: Page) -> Replay:
     if operation_id:
         operation = await ask(page.yard, lambda past: operations.get(past, operation_id))
     over = canary is not None and canary.state in FINAL
-    return Replay(canary, over, canary.rerun_of or "" if canary else "", operation)
+    return Replay(canary, over, operation)
 
 
 async def _view(yard: Backyard, task_id: str) -> TaskView | None:
