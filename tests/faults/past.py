@@ -13,7 +13,7 @@ from backyard.core.news import News
 from backyard.core.states import State
 from backyard.history.batch import COUNTED
 from backyard.history.database import History
-from backyard.history.tables import counts, error_groups, event_text, events, rollups, tasks
+from backyard.history.tables import counts, error_groups, event_text, events, rollups, tasks, yard_rollups
 from backyard.ledger.ledger import Ledger
 from support.keepers import await_recorded, different
 
@@ -95,12 +95,14 @@ def _of_sums(history: History, told: Told) -> Iterator[str]:
         "submitted": len(told), "started": news[State.STARTED], "succeeded": news[State.SUCCESS],
         "failed": news[State.FAILURE], "revoked": news[State.REVOKED], "retried": news[State.RETRY],
     }  # fmt: skip
-    sums = [func.sum(rollups.c[name]).label(name) for name in COUNTED]
     with history.reading() as connection:
-        for row in connection.execute(select(rollups.c.resolution, *sums).group_by(rollups.c.resolution)).mappings():
-            wrong = {name: row[name] for name, number in real.items() if row[name] != number}
-            if wrong:
-                yield f"the sums of {row['resolution']} s are {wrong}, told were {real}"
+        for table in (rollups, yard_rollups):
+            sums = [func.sum(table.c[name]).label(name) for name in COUNTED]
+            wanted = select(table.c.resolution, *sums).group_by(table.c.resolution)
+            for row in connection.execute(wanted).mappings():
+                wrong = {name: row[name] for name, number in real.items() if row[name] != number}
+                if wrong:
+                    yield f"the sums of {row['resolution']} s in {table.name} are {wrong}, told were {real}"
         failures = connection.execute(select(func.sum(error_groups.c.count))).scalar() or 0
     if failures != news[State.FAILURE] + news[State.RETRY]:
         yield f"{failures} failures are counted, {news[State.FAILURE]} and {news[State.RETRY]} to be retried were told"

@@ -210,6 +210,7 @@ def test_a_history_in_order_is_not_blamed(scene: Scene, past: History) -> None:
         "UPDATE counts SET number = number + 1 WHERE state = 'SUCCESS'",
         "DELETE FROM counts WHERE state = 'FAILURE'",
         "UPDATE rollups SET started = started + 1 WHERE resolution = 3600",
+        "UPDATE yard_rollups SET failed = failed + 1 WHERE resolution = 60",
         "UPDATE error_groups SET count = count + 1",
         "DELETE FROM events WHERE state = 'STARTED'",
         "INSERT INTO events SELECT event + 999, number, kind, state, attempt, data FROM events WHERE state = 'SUCCESS'",

@@ -1,21 +1,25 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select, text
 
 from backyard.core.errors import HistoryUnavailableError, SettingsError
 from backyard.history import migrations
 from backyard.history.database import History
 from backyard.history.migrate import is_current, migrate, newest_step
 from backyard.history.queries import task_of
-from backyard.history.tables import event_number, event_text, event_time, metadata
+from backyard.history.recorder import Recorder
+from backyard.history.tables import event_number, event_text, event_time, metadata, yard_rollups
+from support.news import Teller
 
 #: The names of all steps: each file begins with its own.
 STEPS = sorted(path.name.partition("_")[0] for path in Path(migrations.__file__).parent.glob("versions/[0-9]*.py"))
@@ -33,6 +37,32 @@ def test_steps_lead_to_the_tables_that_the_code_has(empty_history: History) -> N
     assert migrate(empty_history) == []
     with empty_history.reading() as connection:
         assert differences(connection) == []
+
+
+def test_a_step_adds_up_for_the_yard_what_its_definitions_did(history: History) -> None:
+    teller = Teller()
+    told = [*teller.whole("t1", "f"), *teller.whole("t2", "g", "FAILURE"), *teller.whole("t3", "g")]
+    teller.later(3 * 3_600_000)
+    recorder = Recorder(history, lambda _: {})
+    recorder.begin("0-0")
+    recorder.record([*told, *teller.whole("t4", "f")])
+
+    def sums() -> dict[tuple[int, int], dict[str, Any]]:
+        with history.reading() as connection:
+            rows = connection.execute(select(yard_rollups)).mappings().all()
+        histograms = ("waits", "runs")
+        return {
+            (row["resolution"], row["start"]): {**row, **{name: json.loads(row[name]) for name in histograms}}
+            for row in rows
+        }
+
+    recorded = sums()
+    assert sorted(row["submitted"] for row in recorded.values() if row["resolution"] == 3_600) == [1, 3]
+    with history.writing() as connection:
+        yard_rollups.drop(connection)
+        connection.execute(text("UPDATE alembic_version SET version_num = '0003'"))
+    assert migrate(history) == [step for step in STEPS if step > "0003"]
+    assert sums() == recorded
 
 
 def test_the_newest_step_is_the_one_that_alembic_finds() -> None:

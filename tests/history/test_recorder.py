@@ -81,6 +81,8 @@ def test_how_news_is_cut_into_batches_changes_nothing(history: History, size: in
     sums = [row for row in rows_of(history, tables.rollups) if row["resolution"] == 86_400]
     assert [(row["submitted"], row["started"], row["succeeded"], row["failed"]) for row in sums] == [(6, 5, 3, 2)]
     assert sum(json.loads(sums[0]["runs"]).values()) == 5
+    (whole,) = [row for row in rows_of(history, tables.yard_rollups) if row["resolution"] == 86_400]
+    assert whole == {name: value for name, value in sums[0].items() if name != "name"}
 
 
 def test_whoever_was_overtaken_keeps_nothing(history: History) -> None:

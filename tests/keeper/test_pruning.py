@@ -94,7 +94,12 @@ def test_sums_and_trail_go_too(yard: Backyard) -> None:
 
     def rows() -> list[int]:
         with yard.history.reading() as connection:
-            return sorted({row for (row,) in connection.execute(select(tables.rollups.c.resolution))})
+            of_definitions, of_all = (
+                sorted({row for (row,) in connection.execute(select(table.c.resolution))})
+                for table in (tables.rollups, tables.yard_rollups)
+            )
+            assert of_all == of_definitions
+            return of_all
 
     prune(yard, teller.now + DAY)
     assert rows() == [60, 3_600, 86_400]

@@ -7,7 +7,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, tuple_, update
+from sqlalchemy import Connection, Table, bindparam, delete, insert, select, tuple_, update
 
 from backyard.core.errors import BackyardError
 from backyard.core.news import News
@@ -29,6 +29,7 @@ from backyard.history.tables import (
     rollups,
     tags,
     tasks,
+    yard_rollups,
 )
 
 #: Rows of tasks that may change again, kept between batches.
@@ -216,19 +217,26 @@ class Recorder:
         self._add_failures(connection, batch.failures)
 
     def _add_tallies(self, connection: Connection, tallies: Mapping[tuple[int, str], Tally]) -> None:
-        wanted: dict[tuple[int, int, str], list[Tally]] = {}
-        for (start, name), tally in tallies.items():
+        """Add what happened in a minute to a definition's tasks: to its periods, and to those of the yard."""
+        wanted: dict[tuple[int, int, str], list[Tally]] = defaultdict(list)
+        in_all: dict[tuple[int, int], list[Tally]] = defaultdict(list)
+        for (minute, name), tally in tallies.items():
             for resolution in RESOLUTIONS:
-                wanted.setdefault((resolution, start - start % (resolution * 1000), name), []).append(tally)
-        keys = (rollups.c.resolution, rollups.c.start, rollups.c.name)
-        rows: list[Row] = []
-        known = {
-            (row["resolution"], row["start"], row["name"]): row
-            for row in _those(connection, select(rollups), keys, list(wanted))
-        }
-        for key, parts in wanted.items():
-            rows.append(_summed(key, known.get(key), parts))
-        self.history.upsert(connection, rollups, rows)
+                start = minute - minute % (resolution * 1000)
+                wanted[resolution, start, name].append(tally)
+                in_all[resolution, start].append(tally)
+        self._add_sums(connection, rollups, wanted)
+        self._add_sums(connection, yard_rollups, in_all)
+
+    def _add_sums(self, connection: Connection, table: Table, wanted: Mapping[tuple[Any, ...], list[Tally]]) -> None:
+        keys = tuple(table.primary_key.columns)
+        names = [column.name for column in keys]
+        found = _those(connection, select(table), keys, list(wanted))
+        known = {tuple(row[name] for name in names): row for row in found}
+        rows = [
+            {**dict(zip(names, key, strict=True)), **_summed(known.get(key), parts)} for key, parts in wanted.items()
+        ]
+        self.history.upsert(connection, table, rows)
 
     def _add_groups(self, connection: Connection, groups: Mapping[str, Group]) -> None:
         keys = (error_groups.c.fingerprint,)
@@ -314,8 +322,8 @@ def _those(connection: Connection, statement: Any, keys: Sequence[Any], wanted: 
     return found
 
 
-def _summed(key: tuple[int, int, str], before: Any, parts: Sequence[Tally]) -> Row:
-    row: Row = {"resolution": key[0], "start": key[1], "name": key[2]}
+def _summed(before: Any, parts: Sequence[Tally]) -> Row:
+    row: Row = {}
     for name in COUNTED:
         row[name] = (before[name] if before else 0) + sum(part.counts[name] for part in parts)
     for name in ("waits", "runs"):

@@ -19,6 +19,7 @@ from backyard.history.tables import (
     operations,
     rollups,
     tasks,
+    yard_rollups,
 )
 
 #: Seconds that sums are kept, by their resolution; those of days stay for good.
@@ -81,7 +82,7 @@ def drop_sums(history: History, now: int) -> int:
     gone = 0
     with history.writing() as connection:
         for resolution, kept in SUMS_KEPT.items():
-            for table in (rollups, error_rollups):
+            for table in (rollups, yard_rollups, error_rollups):
                 old = (table.c.resolution == resolution, table.c.start < now - kept * 1000)
                 gone += connection.execute(delete(table).where(*old)).rowcount
     return gone

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pydantic_core import from_json
-from sqlalchemy import select
+from sqlalchemy import Table, select
 
 from backyard.history.batch import COUNTED, RESOLUTIONS
 from backyard.history.database import History
 from backyard.history.histogram import percentile
-from backyard.history.tables import audit, error_groups, event_text, event_time, rollups
+from backyard.history.tables import audit, error_groups, event_text, event_time, rollups, yard_rollups
 from backyard.history.views import loaded, moment
 
 #: Points of a chart at most, about.
@@ -103,7 +103,7 @@ def total_and_series(
     step = resolution * max(1, -(-(until - since) // (resolution * 1000 * most))) * 1000
     first = since // step * step
     points = {at: Sum() for at in range(first, until, step)}
-    for row in _rows(history, resolution, first, until, names):
+    for row in _rows(history, rollups if names else yard_rollups, resolution, first, until, names):
         points[row["start"] // step * step].add(row)
     whole = _merged(points.values())
     return _rated(whole, since, until), step // 1000, [{"at": moment(at), **one.shown()} for at, one in points.items()]
@@ -119,7 +119,7 @@ def definitions_of(
     """
     resolution = resolution_for((until - since) / 1000)
     sums = defaultdict[str, Sum](Sum)
-    for row in _rows(history, resolution, since // (resolution * 1000) * resolution * 1000, until, names):
+    for row in _rows(history, rollups, resolution, since // (resolution * 1000) * resolution * 1000, until, names):
         sums[row["name"]].add(row)
     whole = _merged(sums.values())
     return _rated(whole, since, until), {name: _rated(sums[name], since, until) for name in sorted(sums)}
@@ -137,12 +137,10 @@ def _rated(one: Sum, since: int, until: int) -> dict[str, Any]:
     return {**one.shown(), "ended_per_second": round(ended / max((until - since) / 1000, 1.0), 4)}
 
 
-def _rows(history: History, resolution: int, since: int, until: int, names: Sequence[str]) -> list[Any]:
-    wanted = select(rollups).where(
-        rollups.c.resolution == resolution, rollups.c.start >= since, rollups.c.start < until
-    )
+def _rows(history: History, table: Table, resolution: int, since: int, until: int, names: Sequence[str]) -> list[Any]:
+    wanted = select(table).where(table.c.resolution == resolution, table.c.start >= since, table.c.start < until)
     if names:
-        wanted = wanted.where(rollups.c.name.in_(names))
+        wanted = wanted.where(table.c.name.in_(names))
     with history.reading() as connection:
         return list(connection.execute(wanted).mappings())
 

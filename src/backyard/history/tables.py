@@ -6,7 +6,7 @@ and no page is ever counted through. An event's number is its id on the stream a
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, SmallInteger, String, Table, Text
 
@@ -173,23 +173,38 @@ Index(
     error_rollups.c.count,
 )
 
-#: What happened in each minute, hour and day to the tasks of each definition. ``waits`` and ``runs`` are histograms:
-#: JSON objects of counts by bucket, see :mod:`backyard.history.histogram`.
+
+def _happened() -> tuple[Column[Any], ...]:
+    """Columns of what happened in a period: counts, and ``waits`` and ``runs``, which are histograms.
+
+    These are JSON objects of counts by bucket, see :mod:`backyard.history.histogram`.
+    """
+    counted = ("submitted", "started", "succeeded", "failed", "revoked", "retried", "lost")
+    return (
+        *(Column(name, Integer, nullable=False) for name in counted),
+        Column("waits", Text, nullable=False),
+        Column("runs", Text, nullable=False),
+    )
+
+
+#: What happened in each minute, hour and day to the tasks of each definition.
 rollups = Table(
     "rollups",
     metadata,
     Column("resolution", Integer, primary_key=True, autoincrement=False),
     Column("start", BigInteger, primary_key=True, autoincrement=False),
     Column("name", String(255), primary_key=True),
-    Column("submitted", Integer, nullable=False),
-    Column("started", Integer, nullable=False),
-    Column("succeeded", Integer, nullable=False),
-    Column("failed", Integer, nullable=False),
-    Column("revoked", Integer, nullable=False),
-    Column("retried", Integer, nullable=False),
-    Column("lost", Integer, nullable=False),
-    Column("waits", Text, nullable=False),
-    Column("runs", Text, nullable=False),
+    *_happened(),
+    sqlite_with_rowid=False,
+)
+
+#: The same of all tasks together: a yard of many definitions would have too much to add up for each look.
+yard_rollups = Table(
+    "yard_rollups",
+    metadata,
+    Column("resolution", Integer, primary_key=True, autoincrement=False),
+    Column("start", BigInteger, primary_key=True, autoincrement=False),
+    *_happened(),
     sqlite_with_rowid=False,
 )
 
