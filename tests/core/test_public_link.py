@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import base64
+import itertools
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,6 +14,7 @@ from backyard.core.public_link import KEY_LENGTH, PublicLink, read, sign
 
 KEY = bytes(range(KEY_LENGTH))
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 LINK = PublicLink("0193-task", NOW + timedelta(hours=1))
 
 
@@ -24,7 +27,7 @@ def test_what_was_signed_is_read(task_id: str, *, artifacts: bool, result: bool)
 
 def test_a_token_is_a_part_of_a_path() -> None:
     assert base64.urlsafe_b64encode(b"").decode() == ""
-    assert set(sign(LINK, KEY)) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+    assert set(sign(LINK, KEY)) <= set(LETTERS)
 
 
 def test_each_changed_byte_makes_it_void() -> None:
@@ -35,6 +38,15 @@ def test_each_changed_byte_makes_it_void() -> None:
         other[place] ^= 1
         with pytest.raises(UnknownLinkError):
             read(base64.urlsafe_b64encode(other).decode().rstrip("="), KEY, NOW)
+
+
+@pytest.mark.parametrize("length", [9, 10, 11])
+def test_each_changed_letter_makes_it_void(length: int) -> None:
+    token = sign(replace(LINK, task_id="x" * length), KEY)
+    for place, letter in itertools.product(range(len(token)), LETTERS):
+        if token[place] != letter:
+            with pytest.raises(UnknownLinkError):
+                read(token[:place] + letter + token[place + 1 :], KEY, NOW)
 
 
 def test_another_yards_key_makes_it_void() -> None:

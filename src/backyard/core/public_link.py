@@ -49,7 +49,7 @@ def sign(link: PublicLink, key: bytes) -> str:
     """
     shown = (_ARTIFACTS if link.artifacts else 0) | (_RESULT if link.result else 0)
     body = _HEAD.pack(_VERSION, shown, int(link.expires.timestamp())) + link.task_id.encode()
-    return base64.urlsafe_b64encode(_signature(body, key) + body).decode().rstrip("=")
+    return _encoded(_signature(body, key) + body)
 
 
 def read(token: str, key: bytes, now: datetime) -> PublicLink:
@@ -68,6 +68,9 @@ def read(token: str, key: bytes, now: datetime) -> PublicLink:
         text = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
     except (ValueError, binascii.Error):
         raise UnknownLinkError(_WRONG) from None
+    if _encoded(text) != token:
+        # The last letter has bits to spare: one link has one text (RFC 4648, section 3.5).
+        raise UnknownLinkError(_WRONG)
     signature, body = text[:_SIGNATURE], text[_SIGNATURE:]
     if not hmac.compare_digest(signature, _signature(body, key)):
         raise UnknownLinkError(_WRONG)
@@ -83,6 +86,10 @@ def read(token: str, key: bytes, now: datetime) -> PublicLink:
     if link.expires <= now:
         raise ExpiredLinkError(f"This link was good until {link.expires:%Y-%m-%d %H:%M} UTC. Ask for a new one.")
     return link
+
+
+def _encoded(text: bytes) -> str:
+    return base64.urlsafe_b64encode(text).decode().rstrip("=")
 
 
 def _signature(body: bytes, key: bytes) -> bytes:
