@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Request, expect, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 #: Nothing of the browser's own goes out, and tests may run as root.
@@ -18,6 +18,8 @@ ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--no-first-run", "--disable-quic",
 )  # fmt: skip
+#: Milliseconds that a test waits for what a page is to show: pages look anew every few seconds, and machines are slow.
+expect.set_options(timeout=30_000)
 #: How bad a finding of axe has to be to count.
 SERIOUS = {"serious", "critical"}
 

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 #: Seconds between two pushes, at least.
 PAUSE = 1.0
-#: Pushes between two ``clock``s.
+#: Pushes between two ``clock``s, and before the first: what somebody has just set off shows soon.
 _CLOCK = 5
+_FIRST = 2
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -54,7 +55,7 @@ class Live:
         watched = _Watched(self._yard, task_id) if task_id else None
         feed = self._yard.feed  # when the server ends, it closes this one, and a new one would be made
         self._enter()
-        seen_event, seen_beat = self._event, self._beat
+        seen_event, seen_beat = self._event, self._beat - (_CLOCK - _FIRST)
         try:
             while not feed.closed:
                 async with self._changed:
