@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from starlette.routing import Match
 from starlette.types import Scope
 
-from backyard.api.problems import MARK, MEDIA_TYPE, documented
+from backyard.api.problems import MARK, MEDIA_TYPE, FieldError, Problem, documented
 from backyard.api.submits import BATCH_LIMIT, Batch, BatchOptions, SubmitOptions
 from backyard.core.definition import Definition
 from backyard.core.models import TaskView
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 _MANY_BEFORE: dict[str, Any] = {"model": Batch, "description": "The tasks that the same Idempotency-Key made before"}
+#: Where a document has its schemas.
+_PLACE = "#/components/schemas/"
 _BATCH = "All inputs are checked first; if one does not fit, none is submitted."
 _BEFORE = {"model": TaskView, "description": "The task that this `task_id` or `Idempotency-Key` made before"}
 
@@ -46,7 +48,7 @@ def documenter(app: FastAPI, prefix: str) -> Callable[[Definition], None]:
         app: The app whose document it is.
         prefix: Path that the yard's routes begin with.
     """
-    _name_media_types(app)
+    _describe_problems(app)
 
     def document(definition: Definition) -> None:
         _forget(app, definition)
@@ -102,17 +104,34 @@ def _endpoint(annotation: Any, body: Any, options: type[BaseModel]) -> Any:
     return endpoint
 
 
-def _name_media_types(app: FastAPI) -> None:
-    """Give the answers that are problems their own media type: FastAPI knows one for all answers of a route."""
+def _describe_problems(app: FastAPI) -> None:
+    """Say of the answers that are problems what they look like, and their own media type.
+
+    They are only marked where the routes are made: a model at each answer of each route would be built anew each time,
+    and that would take a third of an app's start.
+    """
     write = app.openapi
 
     def openapi() -> dict[str, Any]:
         schema = write()
-        for operations in schema.get("paths", {}).values():
-            for operation in operations.values():
-                for answer in operation["responses"].values() if "responses" in operation else ():
-                    if answer.pop(MARK, False):
-                        answer["content"] = {MEDIA_TYPE: answer["content"].pop("application/json")}
+        operations = [one for path in schema.get("paths", {}).values() for one in path.values() if "responses" in one]
+        answers = [answer for one in operations for answer in one["responses"].values() if answer.pop(MARK, False)]
+        if answers:
+            content = {MEDIA_TYPE: {"schema": {"$ref": _PLACE + _add_problem(schema)}}}
+            for answer in answers:
+                answer["content"] = content
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend the document
+
+
+def _add_problem(document: dict[str, Any]) -> str:
+    """Add the schema of problems to a document; returns its name, which is another where the app has such a model."""
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    theirs = {Problem.__name__, FieldError.__name__} & schemas.keys()
+    prefix = "Backyard" if theirs else ""
+    schema = Problem.model_json_schema(ref_template=f"{_PLACE}{prefix}{{model}}", mode="serialization")
+    parts = {**schema.pop("$defs"), Problem.__name__: schema}
+    schemas |= {f"{prefix}{name}": part for name, part in parts.items()}
+    document["components"]["schemas"] = dict(sorted(schemas.items()))
+    return f"{prefix}{Problem.__name__}"

@@ -158,10 +158,10 @@ class ProblemRoute(APIRoute):
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return OpenAPI's description of the errors a route can answer with."""
-    return {status: {"model": Problem, MARK: True, **_DOCUMENTED[status]} for status in statuses}
+    return {status: {MARK: True, **_DOCUMENTED[status]} for status in statuses}
 
 
-#: Marks an answer as a problem for :mod:`backyard.api.openapi`, which puts the right media type in its place.
+#: Marks an answer as a problem for :mod:`backyard.api.openapi`, which says what it looks like.
 MARK = "x-problem"
 _DOCUMENTED: dict[int, dict[str, Any]] = {
     404: {"description": "There is no such thing"},
