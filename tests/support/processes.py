@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import socket
@@ -15,6 +16,8 @@ import urllib.request
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from support.nursery import Nursery, Nursling, may_begin
 
 TESTS = Path(__file__).parents[1]
 PATIENCE = 60.0  # seconds a start may take on a busy machine before it counts as failed
@@ -37,6 +40,12 @@ def make_environment(url: str, folder: Path) -> dict[str, str]:
     }
 
 
+@functools.cache
+def nursery() -> Nursery:
+    """Return what begins the processes of this one's tests."""
+    return Nursery()
+
+
 class Process:
     """A child in a process group of its own, whose output is kept for when something goes wrong."""
 
@@ -44,10 +53,14 @@ class Process:
         self.command = command
         self.lines: list[str] = []
         self._grown = threading.Condition()
-        self.child = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-            env={**os.environ, "PYTHONPATH": str(TESTS), "PYTHONUNBUFFERED": "1", **environment},
-        )  # fmt: skip
+        told = {**os.environ, "PYTHONPATH": str(TESTS), "PYTHONUNBUFFERED": "1", **environment}
+        self.child: subprocess.Popen[str] | Nursling
+        if may_begin(command, environment):
+            self.child = nursery().begin(command[2:], told)
+        else:
+            self.child = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True, env=told
+            )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
