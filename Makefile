@@ -13,6 +13,9 @@ CELERY_SUITE ?= ../shared/celery-suite
 PYTHON ?=
 PYTHONS := python3.11 python3 python3.12 python3.13 python3.14 python
 
+# Compiled modules are kept: tests start hundreds of processes, and each would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help up test check fix bench bench-quick bench-loop bench-history bench-console screenshots celery-suite faults soak clean
 

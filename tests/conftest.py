@@ -66,7 +66,7 @@ def worker(stack_environment: dict[str, str]) -> Iterator[Process]:
     """A worker of the module's stack, running ``support.yard``."""
     process = start_worker(stack_environment)
     yield process
-    process.stop()
+    process.end()
 
 
 @pytest.fixture(scope="module")

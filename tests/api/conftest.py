@@ -23,7 +23,7 @@ def worker(stack_environment: dict[str, str]) -> Iterator[Process]:
     """A worker of the shared stack, running ``support.yard``."""
     process = start_worker(stack_environment)
     yield process
-    process.stop()
+    process.end()
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +52,7 @@ def awkward_api(awkward_environment: dict[str, str]) -> Iterator[Api]:
     keeper = start_keeper(awkward_environment, "support.awkward:app")
     with running_api(awkward_environment, "support.awkward:app") as running:
         yield running
-    keeper.stop()
+    keeper.end()
 
 
 @pytest.fixture(scope="session")

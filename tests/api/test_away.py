@@ -145,7 +145,7 @@ def test_a_stream_goes_on_when_the_server_is_back(
                     got += events
             assert final(client, task_id)["state"] == "SUCCESS"
     finally:
-        worker.stop()
+        worker.end()
     states = [one.data["state"] for one in got]
     assert states[:2] == ["PENDING", "STARTED"]
     assert states[-1] == "SUCCESS"

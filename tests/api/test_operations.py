@@ -22,8 +22,8 @@ def door(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         with running_api(environment) as api, connect(api.url) as client:
             yield client
     finally:
-        worker.stop()
-        keeper.stop()
+        worker.end()
+        keeper.end()
 
 
 def over(door: httpx2.Client, answer: httpx2.Response) -> dict[str, Any]:

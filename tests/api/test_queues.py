@@ -116,7 +116,7 @@ def test_a_queue_is_paused_and_resumed(
         assert final(door, task_id)["state"] == "SUCCESS"
         assert_clean(yard_of.ledger)
     finally:
-        worker.stop()
+        worker.end()
 
 
 def test_what_does_not_exist_cannot_be_paused(door: httpx2.Client) -> None:

@@ -48,11 +48,11 @@ def test_a_worker_is_drained(
         wait_until(lambda: "second@h" not in states(), "it is gone")
         assert len(stack_yard.workers()) == 1
     finally:
-        second.stop()
+        second.end()
     third = start_worker(stack_environment, "--concurrency=1", "-n", "third@h")
     try:
         assert client.post("/workers/third@h/drain").status_code == 202
         assert third.child.wait(30) == 0
         assert worker.child.poll() is None
     finally:
-        third.stop()
+        third.end()

@@ -23,7 +23,7 @@ def crew(stack_environment: dict[str, str]) -> Iterator[Process]:
     """The worker of the module's yard."""
     process = start_worker(stack_environment, target=TARGET)
     yield process
-    process.stop()
+    process.end()
 
 
 @pytest.fixture(scope="module")

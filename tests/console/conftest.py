@@ -25,7 +25,7 @@ def keeper(stack_environment: dict[str, str]) -> Iterator[Process]:
     """A keeper of the shared stack."""
     process = start_keeper(stack_environment)
     yield process
-    process.stop()
+    process.end()
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +33,7 @@ def worker(stack_environment: dict[str, str]) -> Iterator[Process]:
     """A worker of the shared stack, running ``support.yard``."""
     process = start_worker(stack_environment)
     yield process
-    process.stop()
+    process.end()
 
 
 @pytest.fixture(scope="session")

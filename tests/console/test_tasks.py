@@ -276,7 +276,7 @@ def test_while_the_server_is_away_the_history_is_listed(tmp_path: Path) -> None:
                 server.stop()
                 html = look(client, q=f"tag:{tag}")
         finally:
-            keeper.stop()
+            keeper.end()
 
     assert listed(html) == [task_id]
     assert "What was recorded before is shown." in html

@@ -32,7 +32,7 @@ def api(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[A
         with running_api(environment) as running:
             yield running
     finally:
-        keeper.stop()
+        keeper.end()
 
 
 @pytest.fixture(scope="module")

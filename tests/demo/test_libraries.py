@@ -64,7 +64,7 @@ def test_a_worker_without_a_library_fails_the_job_that_needs_it_and_runs_the_oth
                 place = client.post(f"/tasks/{name}", json=data).headers["location"]
                 tasks[name] = client.get(place, params={"wait": 30}).json()
     finally:
-        worker.stop()
+        worker.end()
     assert (tasks["run_pipeline"]["state"], tasks["run_pipeline"]["attempt"]) == ("FAILURE", 1)
     failure = tasks["run_pipeline"]["failure"]
     assert failure["type"] == "MissingLibraryError"

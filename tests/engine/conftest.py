@@ -31,7 +31,7 @@ def workers(environment: dict[str, str]) -> Iterator[Callable[..., Process]]:
 
     yield start
     for process in started:
-        process.stop()
+        process.end()
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def crew(stack_environment: dict[str, str]) -> Iterator[Process]:
     """The worker of the module's yard."""
     process = start_worker(stack_environment, target=TARGET)
     yield process
-    process.stop()
+    process.end()
 
 
 @pytest.fixture(scope="module")

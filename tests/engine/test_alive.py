@@ -125,7 +125,7 @@ def test_a_worker_whose_server_is_away_stands_still(server: EmbeddedServer, tmp_
             wait_until(lambda: not reason(sign), "it lives again")
             assert own.typed.add.submit_sync(1).result_sync(30) == 3
         finally:
-            worker.stop()
+            worker.end()
 
 
 def probe(*words: str, **environment: str) -> tuple[int, str]:

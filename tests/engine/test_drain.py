@@ -128,4 +128,4 @@ def test_a_worker_hears_of_it_within_two_seconds_with_the_longest_lease(
         wait_until(lambda: [one.state for one in stage.yard.workers()] == ["draining"], "it drains")
         assert time.monotonic() - began < 2, "the promise"
     finally:
-        worker.stop()
+        worker.end()

@@ -56,8 +56,8 @@ def test_workers_drain_what_there_is(own: Stage, gate: Path) -> None:
         assert parts.get(timeout=60) == 5
         assert_clean(own.ledger, leases=2)
     finally:
-        running.stop()
-        late.stop()
+        running.end()
+        late.end()
 
 
 def test_the_door_refuses_with_a_reason(own: Stage) -> None:

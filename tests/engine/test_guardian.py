@@ -242,7 +242,7 @@ def test_a_guardian_ends_with_its_worker_while_the_server_is_away(
             wait_until(lambda: not alive(guardian), "it gives up", patience=20)
             assert guardians(worker.child.pid) == []
         finally:
-            worker.stop()
+            worker.end()
             if how == "frozen":
                 os.kill(pid, signal.SIGCONT)
 
@@ -271,7 +271,7 @@ def test_nobody_is_reaped_when_the_server_was_frozen(tmp_path: Path, environment
             assert_clean(yard.ledger, leases=2)
         finally:
             for worker in workers:
-                worker.stop()
+                worker.end()
             yard.ledger.close()
 
 

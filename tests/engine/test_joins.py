@@ -28,7 +28,7 @@ def test_the_body_is_sent_all_the_same(stage: Stage, environment: dict[str, str]
         assert_clean(stage.ledger)
     finally:
         for worker in workers:
-            worker.stop()
+            worker.end()
     for part in result.parent.results:
         assert [state for state, _ in news_of(stage.ledger, part.id)] == ["PENDING", "STARTED", "SUCCESS"]
     assert [state for state, _ in news_of(stage.ledger, result.id)].count(State.SUCCESS) == 1

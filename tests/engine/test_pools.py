@@ -105,7 +105,7 @@ def test_celery_events_are_sent(stage: Stage, workers: Any, gate: Path) -> None:
         assert wait_final(stage.ledger, held.task_id).state is State.REVOKED
         watcher.wait_for_line("task revoked")
     finally:
-        watcher.stop()
+        watcher.end()
 
 
 def test_two_yards_on_one_server_do_not_meet(stage: Stage, workers: Any, server_url: str, tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_two_yards_on_one_server_do_not_meet(stage: Stage, workers: Any, server_
                 assert [list(answer) for answer in answers] == [[f"celery@{name}"]]
             assert_clean(other.ledger)
         finally:
-            there.stop()
+            there.end()
     assert_clean(stage.ledger)
 
 

@@ -168,8 +168,8 @@ def test_secrets_are_seen_nowhere_at_any_time(
             look_at_all(client, ids, seen)
             seen += [client.get(path).text for path in ("/tasks?text=ada", "/errors", "/audit")]
         finally:
-            keeper.stop()
-            worker.stop()
+            keeper.end()
+            worker.end()
             watcher.close()
     assert ended["fail"]["failure"]["message"].startswith(f"('cannot log in with {MASK}")
     kinds = {way: ended[way]["failure"]["type"] for way in ("fail", "validate", "fail_together", "return_wrong")}
@@ -230,7 +230,7 @@ def test_a_worker_without_the_key_says_which_one_is_missing(
     try:
         record = wait_for_state(yard.ledger, handle.task_id, State.FAILURE)
     finally:
-        worker.stop()
+        worker.end()
     assert record.failure is not None
     assert "the secret at password cannot be opened" in record.failure.message
     assert "not among BACKYARD_SECRET_KEYS" in record.failure.message

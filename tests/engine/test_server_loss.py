@@ -66,7 +66,7 @@ def test_nothing_is_lost_and_nothing_ends_twice(server: EmbeddedServer, own: Sta
         assert worker.child.poll() is None, worker.output
         assert "Traceback" not in worker.output, "an outage is no error of anybody's here"
     finally:
-        worker.stop()
+        worker.end()
 
 
 def test_a_worker_that_starts_before_its_server_waits_for_it(server: EmbeddedServer, own: Stage) -> None:
@@ -79,7 +79,7 @@ def test_a_worker_that_starts_before_its_server_waits_for_it(server: EmbeddedSer
         assert handle.result_sync(60) == 3
         assert_clean(own.ledger)
     finally:
-        worker.stop()
+        worker.end()
 
 
 def test_an_outcome_waits_for_a_server_that_does_not_write(own: Stage, tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_an_outcome_waits_for_a_server_that_does_not_write(own: Stage, tmp_path:
         assert len(starts(gate)) == 1
         assert_clean(own.ledger)
     finally:
-        worker.stop()
+        worker.end()
 
 
 def test_a_reader_waits_for_a_server_that_hands_nothing_out(own: Stage) -> None:
@@ -150,5 +150,5 @@ def test_who_waits_goes_on_waiting_when_others_let_go(server: EmbeddedServer, ow
             own.plain.multiply.delay(1, 2).get(timeout=30)
             wait_until(lambda: client.pubsub_channels() == before, "all are let go of")
         finally:
-            worker.stop()
+            worker.end()
     assert not own.yard.celery.backend.result_consumer.subscribed_to

@@ -195,7 +195,7 @@ def test_a_worker_ends_while_the_server_is_away(
         finally:
             if how == "frozen":
                 os.kill(pid, signal.SIGCONT)
-            worker.stop()
+            worker.end()
         if held is not None and how == "frozen":
             # The guardian gives it back when the server is there again, or its lease runs out.
             second = start_worker(environment, "--concurrency=1", target=TARGET)
@@ -204,7 +204,7 @@ def test_a_worker_ends_while_the_server_is_away(
                 gate.touch()
                 assert held.result_sync(30) == 2
             finally:
-                second.stop()
+                second.end()
 
 
 def test_a_rolling_deploy_loses_nothing(environment: dict[str, str], stage: Stage, workers: Start, gate: Path) -> None:

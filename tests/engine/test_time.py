@@ -84,7 +84,7 @@ def test_a_worker_whose_clock_is_wrong_retries_on_time(environment: dict[str, st
             assert tasks.slow_and_fast.submit_sync("value").result_sync(30) == 2
             assert_clean(yard.ledger)
     finally:
-        worker.stop()
+        worker.end()
 
 
 @pytest.mark.parametrize("off", [-3600, 3600])
@@ -116,7 +116,7 @@ def away(tmp_path: Path) -> Iterator[Any]:
             with patient(environment) as (yard, tasks):
                 yield server, worker, yard, tasks
         finally:
-            worker.stop()
+            worker.end()
 
 
 def test_a_time_limit_does_not_reach_what_is_done(away: Any, tmp_path: Path) -> None:

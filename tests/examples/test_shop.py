@@ -39,7 +39,7 @@ def uvicorn_and(worker: Process, environment: dict[str, str]) -> Iterator[str]:
         with running_api(environment, APP) as api:
             yield api.url
     finally:
-        worker.stop()
+        worker.end()
 
 
 @contextmanager

@@ -198,9 +198,9 @@ def test_keepers_that_are_killed_in_the_middle(environment: dict[str, str], new_
             made = page_of(new_yard.history, TaskFilter(operation="o"), 1_000).tasks
             assert sorted(str(one.rerun_of) for one in made) == sorted(sent)
         finally:
-            third.stop()
+            third.end()
     finally:
         for keeper in (first, second):
-            keeper.stop()
+            keeper.end()
         new_yard.history.close()
         new_yard.ledger.close()

@@ -97,7 +97,7 @@ def test_what_happened_before_the_first_keeper_is_there(
         wait_until(lambda: len(page_of(history, TaskFilter(), 10).tasks) == len(made), "all are taken over")
         assert different(ledger, history) == []
     finally:
-        keeper.stop()
+        keeper.end()
 
 
 def test_keepers_take_over_and_double_nothing(
@@ -124,7 +124,7 @@ def test_keepers_take_over_and_double_nothing(
         assert counts_of(history, TaskFilter()) == ({"SUCCESS": total}, True)
     finally:
         for one in keepers:
-            one.stop()
+            one.end()
 
 
 def test_a_keeper_stops_when_it_is_told(keeper: Process, ledger: Ledger) -> None:
@@ -164,7 +164,7 @@ def test_a_keeper_starts_without_its_history_and_records_when_it_is_back(
         assert found is not None
         assert found.state is State.PENDING
     finally:
-        keeper.stop()
+        keeper.end()
 
 
 def test_a_keeper_refuses_a_history_that_is_behind(environment: dict[str, str]) -> None:

@@ -105,4 +105,4 @@ def test_a_running_keeper_samples(environment: dict[str, str], history: History,
 
         wait_until(seen, "a sample is there")
     finally:
-        keeper.stop()
+        keeper.end()

@@ -283,7 +283,7 @@ def test_a_keeper_that_is_killed_as_it_sends_loses_nothing(
         wait_until(lambda: receiver.received, "the first message")
     finally:
         keeper.kill()
-        keeper.stop()
+        keeper.end()
     keeper = start_keeper(environment)
     try:
         wait_until(lambda: [one.state for one in deliveries_of(history, 10)[0]] == ["delivered"], "the second")

@@ -58,8 +58,8 @@ def everything(server_url: str, folder: Path) -> Iterator[Everything]:
             client.get("/tasks", params={"fresh": True, "limit": 1})
             yield Everything(api.url, environment, pages)
     finally:
-        worker.stop()
-        keeper.stop()
+        worker.end()
+        keeper.end()
 
 
 def _submit(client: httpx2.Client, name: str, given: dict[str, Any], **options: Any) -> str:

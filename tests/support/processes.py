@@ -107,8 +107,11 @@ class Process:
                 self.child.wait(15)
             except subprocess.TimeoutExpired:
                 self.kill()
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.child.pid, signal.SIGKILL)
+        return self.end()
+
+    def end(self) -> int:
+        """End the child and its group at once, when nothing of them is looked at any more."""
+        self.kill()
         self._reader.join(5)
         if self.child.stdout is not None and not self._reader.is_alive():
             self.child.stdout.close()
@@ -150,7 +153,7 @@ def running_api(environment: Mapping[str, str], target: str = "support.applicati
         process.wait_for_line("Uvicorn running on")
         yield Api(process, f"http://127.0.0.1:{port}")
     finally:
-        process.stop()
+        process.end()
 
 
 def wait_until_answers(url: str, patience: float = PATIENCE) -> None:
