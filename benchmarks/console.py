@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx2
+from benchmarks.console_yard import AT_ONCE
 from benchmarks.history import percentile
 from benchmarks.history_rows import Month, fill
 from benchmarks.processes import MeasureError, Program, cpu_of, wait_until_answers
@@ -43,7 +44,7 @@ SHARE: Final = 0.10
 TURNS: Final = 3
 LIVE_TASKS: Final = 100_000
 #: Seconds that recording these may take.
-PATIENCE: Final = 120.0
+PATIENCE: Final = 300.0
 LIVE_SECONDS: Final = 30
 PAGES: Final = (
     "/", "/?range=24h", "/?range=7d", "/?range=30d", "/tasks", "/tasks?q=state:failure",
@@ -142,7 +143,7 @@ def watch_live(url: str, environment: dict[str, str], folder: Path, queued: int)
     waiting, ended = count(url, "PENDING"), count(url, "SUCCESS")  # of earlier runs with the same file
     submit_many(url, queued)
     await_count(url, "PENDING", waiting + queued)
-    worker = start("worker", {**environment, "BACKYARD_CONCURRENCY": "2"}, folder / "worker.log")
+    worker = start("worker", {**environment, "BACKYARD_ASYNC_CONCURRENCY": str(AT_ONCE)}, folder / "worker.log")
     try:
         await_count(url, "SUCCESS", ended + 1)
         with browser_page() as (page, browser):

@@ -17,7 +17,7 @@ let stream = null;
 let polling = null;
 
 // However slow the machine, and however large the page: what is drawn anew takes a small part of a core.
-const REST = 12; // times as long as drawing took
+const REST = 16; // times as long as drawing took
 const LONGEST_REST = 3000; // ms
 let drawing = 0; // when that began
 let notBefore = 0; // when the next look may be
