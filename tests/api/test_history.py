@@ -28,7 +28,7 @@ def stack(environment: dict[str, str]) -> Iterator[Api]:
     with running_api(environment) as running:
         yield running
     for process in (worker, keeper):
-        process.stop()
+        process.end()
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ def mounted_environment(server_url: str, tmp_path_factory: pytest.TempPathFactor
 def mounted_worker(mounted_environment: dict[str, str]) -> Iterator[Process]:
     worker = start_worker(mounted_environment, target="support.mounted:yard.celery")
     yield worker
-    worker.stop()
+    worker.end()
 
 
 @pytest.fixture(scope="module")

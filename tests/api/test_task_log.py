@@ -21,7 +21,7 @@ def talkers(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     worker = start_worker(environment, "--concurrency=1", target=TARGET)
     with running_api(environment, "support.chatty_api:app") as running, connect(running.url) as client:
         yield client
-    worker.stop()
+    worker.end()
 
 
 def lines_of(client: httpx2.Client, task_id: str, **query: Any) -> list[dict[str, Any]]:

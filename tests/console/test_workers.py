@@ -75,7 +75,7 @@ def leaving(stack_environment: dict[str, str]) -> Iterator[Process]:
     """A worker that takes nothing and may be drained."""
     process = start_worker(stack_environment, "-n", "leaving@h", "-Q", "nothing", "--concurrency=1")
     yield process
-    process.stop()
+    process.end()
 
 
 @pytest.mark.usefixtures("worker")

@@ -63,7 +63,7 @@ def demo_environment(stack_environment: dict[str, str], mailbox: Mailbox) -> Ite
 def demo_worker(demo_environment: dict[str, str]) -> Iterator[Process]:
     process = start_worker(demo_environment, target="backyard.demo:yard.celery")
     yield process
-    process.stop()
+    process.end()
 
 
 @pytest.fixture(scope="module")

@@ -45,7 +45,7 @@ def work(environment: dict[str, str]) -> Iterator[Callable[..., Process]]:
 
     yield start
     for process in started:
-        process.stop()
+        process.end()
 
 
 def submit(yard: Backyard, gate: Path, whats: Sequence[str]) -> list[str]:

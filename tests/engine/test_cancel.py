@@ -48,7 +48,7 @@ def start(environment: dict[str, str]) -> Iterator[Start]:
 
     yield begin
     for process in started:
-        process.stop()
+        process.end()
 
 
 def running(gate: Path, count: int = 1) -> list[list[str]]:

@@ -56,7 +56,7 @@ def scene(environment: dict[str, str]) -> Iterator[Scene]:
     scene = Scene(ledger=yard.ledger, tasks=define(yard), environment=environment, started=[])
     yield scene
     for process in scene.started:
-        process.stop()
+        process.end()
     yard.ledger.close()
 
 

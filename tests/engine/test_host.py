@@ -43,7 +43,7 @@ def work(environment: dict[str, str]) -> Iterator[Callable[..., Process]]:
 
     yield start
     for process in started:
-        process.stop()
+        process.end()
 
 
 def submit(yard: Backyard, name: str, inputs: Sequence[dict[str, Any]]) -> list[str]:

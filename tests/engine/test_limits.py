@@ -48,7 +48,7 @@ def workers(environment: dict[str, str]) -> Iterator[Start]:
 
     yield start
     for process in started:
-        process.stop()
+        process.end()
 
 
 def submit(yard: Backyard, name: str, number: int, **fields: Any) -> list[str]:

@@ -41,7 +41,7 @@ def work(environment: dict[str, str]) -> Iterator[Start]:
 
     yield start
     for process in started:
-        process.stop()
+        process.end()
 
 
 @pytest.fixture

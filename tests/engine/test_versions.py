@@ -47,7 +47,7 @@ def run(environment: dict[str, str]) -> Iterator[Start]:
 
     yield start
     for process in started:
-        process.stop()
+        process.end()
 
 
 def submit(yard: Backyard, name: str, text: str) -> str:

@@ -45,7 +45,7 @@ def work(environment: dict[str, str]) -> Iterator[Start]:
 
     yield start
     for process in started:
-        process.stop()
+        process.end()
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def hired(request: pytest.FixtureRequest, server_url: str, tmp_path_factory: pyt
     worker = start_worker(environment, *POOLS[request.param], target=TARGET)
     yard = make_yard(environment)
     yield SimpleNamespace(yard=yard, ledger=yard.ledger, tasks=define(yard), worker=worker, pool=request.param)
-    worker.stop()
+    worker.end()
     yard.ledger.close()
     yard.celery.backend.result_consumer.stop()
     yard.celery.backend.client.connection_pool.disconnect()

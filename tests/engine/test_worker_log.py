@@ -42,7 +42,7 @@ def work(environment: dict[str, str]) -> Iterator[Start]:
 
     yield start
     for process in started:
-        process.stop()
+        process.end()
 
 
 def parsed(worker: Process) -> list[dict[str, Any]]:

@@ -27,14 +27,14 @@ TARGET = "support.yard:yard"
 def keeper(environment: dict[str, str]) -> Iterator[Process]:
     process = start_keeper(environment)
     yield process
-    process.stop()
+    process.end()
 
 
 @pytest.fixture
 def crew(environment: dict[str, str]) -> Iterator[Process]:
     process = start_worker(environment)
     yield process
-    process.stop()
+    process.end()
 
 
 def await_end(ledger: Ledger, task_id: str) -> None:
