@@ -5,8 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # More words for the command behind a target: make up ARGS="--no-flower --port 9000", make test ARGS="-k ledger -x"
 ARGS ?=
-# Processes that run the tests
-JOBS ?= 2
+# Processes that run the tests: they wait for others half of the time
+JOBS ?= 3
 # Where Celery's own integration suite is.
 CELERY_SUITE ?= ../shared/celery-suite
 # The Python to begin with. Empty: the first of these that is new enough.
@@ -27,7 +27,7 @@ up: $(VENV)/installed-demo ## Install what is missing, then run everything: serv
 	@exec $(BIN)/backyard up $(ARGS)
 
 test: $(VENV)/installed-dev $(VENV)/installed-lighthouse check ## Install what is missing, then check and test everything
-	@exec $(BIN)/pytest -n $(JOBS) $(ARGS)
+	@exec $(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 check: $(VENV)/installed-dev ## Check style, types, import rules, Dockerfile and compose.yaml
 	$(BIN)/ruff check .

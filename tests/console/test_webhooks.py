@@ -22,6 +22,13 @@ def receiver() -> Iterator[Receiver]:
         yield receiver
 
 
+@pytest.fixture
+def own_receiver() -> Iterator[Receiver]:
+    """One that no other test's messages go to, and take an answer from."""
+    with receiving() as receiver:
+        yield receiver
+
+
 @pytest.fixture(scope="module")
 def api(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """An API whose webhooks may go to this machine, with a keeper that sends."""
@@ -100,12 +107,16 @@ def test_what_a_query_of_a_url_holds_is_not_shown(client: httpx2.Client, receive
 
 
 def test_a_person_makes_one_tries_it_and_deletes_it(
-    browser_page: Page, console_url: str, client: httpx2.Client, receiver: Receiver, axe: Callable[[Page], list[str]]
+    browser_page: Page,
+    console_url: str,
+    client: httpx2.Client,
+    own_receiver: Receiver,
+    axe: Callable[[Page], list[str]],
 ) -> None:
-    receiver.answers.append(500)
+    own_receiver.answers.append(500)
     browser_page.goto(f"{console_url}/webhooks/new")
     assert axe(browser_page) == []
-    browser_page.get_by_label("URL").fill(f"{receiver.url}/person")
+    browser_page.get_by_label("URL").fill(f"{own_receiver.url}/person")
     browser_page.get_by_label("Failure").check()
     browser_page.get_by_role("button", name="Make it").click()
     expect(browser_page.get_by_text("whsec_")).to_be_visible()
@@ -116,7 +127,7 @@ def test_a_person_makes_one_tries_it_and_deletes_it(
     assert axe(browser_page) == []
     browser_page.get_by_role("button", name="Send again").click()
     expect(answer).to_contain_text("Delivered")
-    assert {one.message["type"] for one in receiver.received if one.path == "/person"} == {"ping"}
+    assert {one.message["type"] for one in own_receiver.received if one.path == "/person"} == {"ping"}
 
     browser_page.get_by_role("link", name="Its webhook").click()
     expect(browser_page.get_by_role("region", name="Messages")).to_contain_text("a test")
