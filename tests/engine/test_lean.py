@@ -48,7 +48,7 @@ def way() -> str:
 @pytest.fixture(autouse=True)
 def slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a batch keep what it has, though one of its tasks may take long on a busy machine."""
-    monkeypatch.setattr(batch, "LONG", 5.0)
+    monkeypatch.setattr(batch, "LONG", 500)
 
 
 @pytest.fixture

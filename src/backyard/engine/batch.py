@@ -23,8 +23,10 @@ from pydantic_core import from_json
 
 from backyard.engine import soft_limit
 from backyard.engine.current import Turn, set_turn
+from backyard.engine.delays import waited
 from backyard.engine.delivery import Row
 from backyard.engine.lean import own_headers, quiet_tracer
+from backyard.engine.lookout import leave, lookout
 from backyard.engine.message import check_body, message_in
 from backyard.engine.telling import Told
 from backyard.ledger.ahead import Ahead, insist
@@ -38,8 +40,11 @@ logger = logging.getLogger("backyard.batch")
 
 #: Seconds that an outcome waits for others.
 WAITS = 0.01
-#: Seconds after which a task that still runs holds nobody up any more.
-LONG = 0.05
+#: Seconds of a task from which on it is asked how many of them it waited for a processor.
+NOTABLE = 0.002
+#: Looks, so long apart, that find the same task running before it is long. They are counted, for a machine that lets
+#: this process wait lets the looks wait as well: a short task is no long one then.
+LONG = 5
 
 
 @dataclass(slots=True)
@@ -132,6 +137,10 @@ class Batch(Turn):
         self.ledger: Ledger = app.services.ledger
         self.told: list[Told] = []
         self.running_since: float | None = None
+        #: Seconds that the main thread had waited for a processor when that was asked last; None until then.
+        self._waited: float | None = None
+        #: The task that the last look found running, by when that began, and how many looks have found it.
+        self._found: tuple[float, int] = (0.0, 0)
         self._at_once = at_once
         self._quiet = quiet
         self._waiting = deque(items)
@@ -154,7 +163,8 @@ class Batch(Turn):
         alone = len(self._waiting) == 1
         self._hear(self._ask(self._pick()))
         if not alone:  # one task holds nobody up, and the second thread would take turns with it
-            watch().look_after(self)
+            lookout().look_after(self)
+            self._waited = waited()
         while self._begun:
             asked = self._ask(self._pick()) if self._waiting else None
             while (item := self._next()) is not None:
@@ -168,8 +178,7 @@ class Batch(Turn):
 
     def close(self) -> None:
         """End, and let what may come too late find nothing."""
-        if _watch is not None:
-            _watch.leave()
+        leave()
         self._line.rest()
 
     # -- as the attempt and the backend see it --------------------------------------------------------------------
@@ -257,7 +266,14 @@ class Batch(Turn):
             said = let_go(self.ledger, item, state, information and information.retval)
             with self._lock:
                 self._ended += said
-        self.told.append((item.task_id, task.name, state, time.monotonic() - begun))
+        self.told.append((item.task_id, task.name, state, self._own(time.monotonic() - begun)))
+
+    def _own(self, seconds: float) -> float:
+        """Return the seconds of a task without those in which others had the processor: these make no task long."""
+        if seconds < NOTABLE or self._waited is None:
+            return seconds
+        before, self._waited = self._waited, waited()
+        return max(0.0, seconds - (self._waited - before))
 
     # -- looked after by the second thread ------------------------------------------------------------------------
 
@@ -270,10 +286,12 @@ class Batch(Turn):
         since = self.running_since
         if since is None or now - since < WAITS:
             return
-        if now - since >= LONG:
+        self._found = (since, self._found[1] + 1 if self._found[0] == since else 1)
+        long = self._found[1] >= LONG
+        if long:
             self._say_again()  # its answer is read after the task that runs, and its connection may have broken
         self.send_ended()
-        if now - since >= LONG:
+        if long:
             self.give_back()
 
     def give_back(self) -> None:
@@ -338,38 +356,6 @@ def note_refused(answers: Iterable[Any]) -> None:
             logger.warning("An outcome was dropped (%s), for the task is at %s", answer.outcome, answer.state)
 
 
-class Watch(threading.Thread):
-    """Looks after the batches of this process, one at a time."""
-
-    def __init__(self) -> None:
-        super().__init__(name="backyard-batch", daemon=True)
-        self._batch: Batch | None = None
-        self._there = threading.Event()
-
-    def look_after(self, batch: Batch) -> None:
-        """Look after a batch from now on."""
-        self._batch = batch
-        self._there.set()
-
-    def leave(self) -> None:
-        """Look after none."""
-        self._there.clear()
-        self._batch = None
-
-    def run(self) -> None:
-        """Look every now and then, while there is a batch."""
-        while True:
-            self._there.wait()
-            time.sleep(WAITS)
-            batch = self._batch
-            if batch is not None:
-                try:
-                    batch.look(time.monotonic())
-                except Exception:
-                    logger.exception("Looking after a batch met an error, and goes on")
-
-
-_watch: Watch | None = None
 _line: Ahead | None = None
 
 
@@ -379,12 +365,3 @@ def line_to(ledger: Ledger) -> Ahead:
     if _line is None or not _line.leads_to(ledger):
         _line = Ahead(ledger)
     return _line
-
-
-def watch() -> Watch:
-    """Return this process's second thread; a forked process has its own."""
-    global _watch  # noqa: PLW0603 - one a process is the point
-    if _watch is None or not _watch.is_alive():
-        _watch = Watch()
-        _watch.start()
-    return _watch

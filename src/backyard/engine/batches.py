@@ -6,6 +6,7 @@ How many are taken follows the tasks' own length, so that a worker never holds w
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +22,7 @@ from backyard.engine.deaths import death_of
 from backyard.engine.delivery import Row
 from backyard.engine.eligible import Eligible, Found, Way
 from backyard.engine.hosting import Hosting
-from backyard.engine.pace import BATCH, MOST, begun_together, pace
+from backyard.engine.pace import BATCH, MOST, STRETCH, begun_together, pace
 from backyard.engine.telling import Told, tell
 from backyard.ledger.call import Call
 from backyard.ledger.calls import Calls
@@ -132,15 +133,16 @@ class Batches:
             expected = None if found is None else pace.expected(found.name)
             more = 0.0 if expected is None else expected
             taken = len(alone) + (1 if expected is None else 0)
-            if taken + -(-(load + more) // BATCH) > room:
+            if taken + -(-(load + more) // (BATCH * STRETCH)) > room:
                 fitting = number
                 break
             if found is None or expected is None:
                 alone.append(row)
             else:
                 short.append((row, found))
-                load, slowest = load + expected, max(slowest, expected)
-        self._learn(asked=self.wanted(room), came=len(rows), fitting=fitting, room=room)
+                load, slowest = load + expected, max(slowest, pace.usual(found.name))
+        most = int(BATCH * len(short) / load) if load else MOST
+        self._learn(asked=self.wanted(room), came=len(rows), fitting=fitting, room=room, most=most)
         if self.hosting is not None:
             self.hosting.send(hosted)
             self.hosting.refused = fitting < len(rows) and len(hosted) == places
@@ -150,12 +152,16 @@ class Batches:
             self._send(Lot([row for row, _ in part], [found for _, found in part]), begun_together(slowest))
         return alone, list(rows[fitting:])
 
-    def _learn(self, *, asked: int, came: int, fitting: int, room: int) -> None:
-        """Take more the next time where all that came has found its place, and less where it has not."""
+    def _learn(self, *, asked: int, came: int, fitting: int, room: int, most: int) -> None:
+        """Take more the next time where all that came has found its place, and less where it has not.
+
+        Never more than a batch of such tasks would have (``most``): what does not fit has to go back.
+        """
         if fitting < came:
             self._each = max(FEW, fitting // max(room, 1))
         elif came >= asked:
-            self._each = min(MOST, self._each * 2)
+            self._each = self._each * 2
+        self._each = max(FEW, min(self._each, most, MOST))
 
     def _send(self, lot: Lot, at_once: int) -> None:
         self.lots.add(lot)
@@ -186,13 +192,13 @@ class Batches:
     def _done(self, lot: Lot, told: Sequence[Told]) -> None:
         """Take in what a batch tells of its tasks."""
         self.lots.discard(lot)
-        longest: dict[str, float] = {}
+        took = defaultdict[str, list[float]](list)
         for _, name, _, seconds in told:
-            longest[name] = max(seconds, longest.get(name, 0.0))
+            took[name].append(seconds)
             worker_state.total_count[name] += 1
         worker_state.all_total_count[0] += len(told)
-        for name, seconds in longest.items():
-            pace.note(name, seconds)
+        for name, all_seconds in took.items():
+            pace.note(name, all_seconds)
         tell(self.consumer.event_dispatcher, told, lot.messages)
 
     def _failed(self, lot: Lot, exc_info: Any) -> None:

@@ -61,7 +61,7 @@ class Request(CeleryRequest):
     def acknowledge(self) -> None:
         """Drop the entry, and note how long the task took."""
         if self.time_start is not None:
-            pace.note(self.type, time.time() - self.time_start)
+            pace.note(self.type, [time.time() - self.time_start])
         super().acknowledge()
 
     def on_timeout(self, soft: bool, timeout: float) -> None:  # noqa: FBT001 - Celery's signature
