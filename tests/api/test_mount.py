@@ -12,9 +12,10 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from backyard import Backyard
+from backyard import Backyard, Settings
 from backyard.api import create_app
 from backyard.core.errors import DefinitionError
+from backyard.embedded.server import EmbeddedServer
 from support.processes import Process, make_environment, running_api, start_worker
 from support.web import connect, final, problem_in, watching
 
@@ -140,20 +141,24 @@ def test_both_lifespans_run(mounted_environment: dict[str, str], tmp_path: Path)
         assert "Traceback" not in api.process.output
 
 
-def test_the_end_of_the_app_closes_the_yards_connections(new_yard: Backyard) -> None:
-    @new_yard.task
-    def add(a: int) -> int:
-        return a
+def test_the_end_of_the_app_closes_the_yards_connections(tmp_path: Path) -> None:
+    # A server that nobody else comes to or goes from.
+    with EmbeddedServer(tmp_path / "server", appendfsync="no") as server:
+        yard = Backyard("alone", settings=Settings(redis_url=server.url, data_dir=tmp_path))
 
-    redis: Any = new_yard.ledger.client
-    app = FastAPI()
-    new_yard.mount(app)
-    with TestClient(app) as client:
-        before = len(redis.client_list())
-        assert client.post("/tasks/add", json={"a": 1}).status_code == 201
-        assert len(redis.client_list()) > before
-    assert len(redis.client_list()) <= before
-    redis.close()
+        @yard.task
+        def add(a: int) -> int:
+            return a
+
+        redis: Any = yard.ledger.client
+        app = FastAPI()
+        yard.mount(app)
+        with TestClient(app) as client:
+            before = len(redis.client_list())
+            assert client.post("/tasks/add", json={"a": 1}).status_code == 201
+            assert len(redis.client_list()) > before
+        assert len(redis.client_list()) <= before
+        redis.close()
 
 
 def test_what_is_there_at_the_start_is_kept_from_the_collector_once(new_yard: Backyard) -> None:
