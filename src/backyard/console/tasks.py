@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 #: Tasks on a page.
 LIMIT: Final = 50
 #: Tasks that are counted one by one for a page, where the history does not know how many there are.
-_COUNTED: Final = 2_000
+_COUNTED: Final = 1_000
 _REGION: Final = "task-table"
 #: Seconds that a look at what has changed waits for a keeper to record it.
 _SETTLES: Final = 0.5

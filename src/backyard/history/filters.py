@@ -32,9 +32,9 @@ _SORTS: Final = 60
 _FEW: Final = 12_000
 #: The newest tasks of whatever else is asked for are read for words before the index is asked: a common word fills a
 #: page from there, and often they are all. That takes about 5 microseconds each.
-_READ: Final = 800
+_READ: Final = 400
 #: Matches among these that are enough to say "at least so many".
-_ENOUGH: Final = 50
+_ENOUGH: Final = 25
 
 
 @dataclass(frozen=True, slots=True)
