@@ -26,7 +26,7 @@ from backyard.engine.current import Turn, set_turn
 from backyard.engine.delays import waited
 from backyard.engine.delivery import Row
 from backyard.engine.lean import own_headers, quiet_tracer
-from backyard.engine.lookout import leave, lookout
+from backyard.engine.lookout import PAUSE, leave, lookout
 from backyard.engine.message import check_body, message_in
 from backyard.engine.telling import Told
 from backyard.ledger.ahead import Ahead, insist
@@ -38,12 +38,10 @@ from backyard.ledger.together import together
 
 logger = logging.getLogger("backyard.batch")
 
-#: Seconds that an outcome waits for others.
-WAITS = 0.01
 #: Seconds of a task from which on it is asked how many of them it waited for a processor.
 NOTABLE = 0.002
-#: Looks, so long apart, that find the same task running before it is long. They are counted, for a machine that lets
-#: this process wait lets the looks wait as well: a short task is no long one then.
+#: Looks that find the same task running before it is long. They are counted, for a machine that lets this process wait
+#: lets the looks wait as well: a short task is no long one then.
 LONG = 5
 
 
@@ -284,7 +282,7 @@ class Batch(Turn):
             now: This moment, by the monotonic clock.
         """
         since = self.running_since
-        if since is None or now - since < WAITS:
+        if since is None or now - since < PAUSE:
             return
         self._found = (since, self._found[1] + 1 if self._found[0] == since else 1)
         long = self._found[1] >= LONG

@@ -120,7 +120,7 @@ class Batches:
         short: list[tuple[Row, Found]] = []
         hosted: list[tuple[Row, Found]] = []
         places = 0 if self.hosting is None else max(self.hosting.room, 0)
-        load, slowest = 0.0, 0.0
+        load, usual = 0.0, 0.0
         fitting = len(rows)
         for number, row in enumerate(rows):
             found = self._eligible.task_in(row)
@@ -140,7 +140,7 @@ class Batches:
                 alone.append(row)
             else:
                 short.append((row, found))
-                load, slowest = load + expected, max(slowest, pace.usual(found.name))
+                load, usual = load + expected, max(usual, pace.usual(found.name))
         most = int(BATCH * len(short) / load) if load else MOST
         self._learn(asked=self.wanted(room), came=len(rows), fitting=fitting, room=room, most=most)
         if self.hosting is not None:
@@ -149,7 +149,7 @@ class Batches:
         free = min(room - len(alone), len(short))
         for number in range(free):
             part = short[number::free]
-            self._send(Lot([row for row, _ in part], [found for _, found in part]), begun_together(slowest))
+            self._send(Lot([row for row, _ in part], [found for _, found in part]), begun_together(usual))
         return alone, list(rows[fitting:])
 
     def _learn(self, *, asked: int, came: int, fitting: int, room: int, most: int) -> None:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 logger = logging.getLogger("backyard.batch")
 
-#: Seconds between two looks.
+#: Seconds between two looks, and so about what an outcome waits for others.
 PAUSE = 0.01
 
 
