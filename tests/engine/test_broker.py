@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 from collections.abc import Iterator
 from queue import Empty
 from typing import Any
@@ -12,8 +13,9 @@ import pytest
 from kombu import Connection, Consumer, Producer, Queue
 
 from backyard.core.states import State
+from backyard.ledger.calls import Calls
 from backyard.ledger.submission import Submission
-from support.clean import assert_clean, counted, wait_final, wait_until
+from support.clean import PATIENCE, assert_clean, counted, wait_final, wait_until
 from support.stage import Stage
 
 
@@ -242,6 +244,34 @@ def test_readers_that_need_no_acknowledgement(stage: Stage, connection: Connecti
         drain(connection)
     assert seen == [{"a": 1}]
     connection.close()
+    assert_clean(stage.ledger, leases=0)
+
+
+def test_a_renewal_that_was_under_way_takes_no_lease_anew_for_a_channel_that_was_closed(
+    stage: Stage, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel = connection.default_channel
+    channel.basic_consume("default", False, lambda _: None, "tag")  # noqa: FBT003 - kombu's signature
+    pulse, renew = channel.pulse, Calls.renew
+    under_way, go_on = threading.Event(), threading.Event()
+
+    def slowly(calls: Calls, *args: Any) -> Any:
+        """Compose a renewal; the first one has its consumers, and is not sent before it is told to."""
+        if not under_way.is_set():
+            under_way.set()
+            assert go_on.wait(PATIENCE)
+        return renew(calls, *args)
+
+    monkeypatch.setattr(Calls, "renew", slowly)
+    assert under_way.wait(PATIENCE), "the process renews by itself"
+    closing = threading.Thread(target=channel.close)
+    closing.start()
+    closing.join(0.3)  # the fault: it is over by then, and the renewal comes after it
+    go_on.set()
+    closing.join()
+    wait_until(lambda: not pulse.consumers, "it is retired")
+    last = pulse.renewed
+    wait_until(lambda: pulse.renewed > last, "the renewal has been sent")
     assert_clean(stage.ledger, leases=0)
 
 

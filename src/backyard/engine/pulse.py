@@ -58,6 +58,8 @@ class Pulse:
         self._retired: set[str] = set()
         self._unsettled: list[Call[Any]] = []
         self._lock = threading.Lock()
+        #: One renewal at a time: one that began before a consumer was retired would take its lease anew after that.
+        self._renewing = threading.RLock()
         self._thread: threading.Thread | None = None
         self._pid = 0
         self._renewed = 0.0
@@ -180,13 +182,14 @@ class Pulse:
             walk_on(lambda call: send(self.client, self.keys, call), self.calls, self.lease)
 
     def _renew(self) -> None:
-        with self._lock:
-            living, retired = sorted(self._living), sorted(self._retired)
-        if not living and not retired:
-            return
-        empty = send(self.client, self.keys, self.calls.renew(self.lease, living, retired))
-        with self._lock:
-            self._retired.difference_update(empty)
+        with self._renewing:
+            with self._lock:
+                living, retired = sorted(self._living), sorted(self._retired)
+            if not living and not retired:
+                return
+            empty = send(self.client, self.keys, self.calls.renew(self.lease, living, retired))
+            with self._lock:
+                self._retired.difference_update(empty)
 
 
 _pulses: dict[tuple[str, str], Pulse] = {}
