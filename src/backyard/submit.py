@@ -35,6 +35,8 @@ A = TypeVar("A")
 BETWEEN = "\0"
 #: Tasks that an event loop composes without a pause: some milliseconds, as the server takes to accept them.
 TOGETHER = BATCH
+#: Parts of a batch that may be on their way beside the next one: the server has what to do while an answer is read.
+AHEAD = 3
 LONGEST_DELAY = 10 * 365 * 86_400
 MOST_TAGS = 20
 LONGEST_TAG = 100
@@ -286,7 +288,7 @@ class Batch:
 async def in_turns(
     parts: Iterable[T], send: Callable[[T], Coroutine[Any, Any, A]], take: Callable[[T, A], None]
 ) -> None:
-    """Send parts in their order, and make each one ready while the one before is under way; the first goes alone.
+    """Send parts in their order, and make each one ready while some before it are under way; the first goes alone.
 
     Args:
         parts: What is to be sent.
@@ -297,7 +299,7 @@ async def in_turns(
     try:
         for number, part in enumerate(parts):
             under_way.append((part, asyncio.create_task(send(part))))
-            while len(under_way) > min(number, 1):
+            while len(under_way) > (AHEAD if number else 0):
                 first, answer = under_way.popleft()
                 take(first, await answer)
             await asyncio.sleep(0)

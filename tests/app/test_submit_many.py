@@ -10,10 +10,10 @@ import pytest
 
 from backyard import Backyard
 from backyard.core.errors import IdempotencyConflictError, InvalidInputError, LedgerUnavailableError
-from backyard.submit import TOGETHER
+from backyard.submit import AHEAD, TOGETHER
 from backyard.typed import TypedTask
 
-INPUTS = [{"a": number} for number in range(3 * TOGETHER)]
+INPUTS = [{"a": number} for number in range((AHEAD + 5) * TOGETHER)]
 
 
 @pytest.fixture
@@ -53,9 +53,9 @@ def lose_answer(yard: Backyard, monkeypatch: pytest.MonkeyPatch, number: int) ->
     monkeypatch.setattr(yard.ledger, "asubmit", asubmit)
 
 
-def more_or_less(sent: int, number: int) -> tuple[int, int]:
-    """Return how many may have been made: the part behind one that is under way may be under way as well."""
-    return sent, min(sent + TOGETHER, len(INPUTS)) if number else sent
+def more_or_less(sent: int, number: int) -> list[int]:
+    """Return how many may have been made: some parts behind the one whose answer is lost may be under way as well."""
+    return [sent + more * TOGETHER for more in range(AHEAD + 1 if number else 1)]
 
 
 def test_many_are_made_in_their_order(new_yard: Backyard, add: Any) -> None:

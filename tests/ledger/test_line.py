@@ -15,7 +15,7 @@ from redis.exceptions import ResponseError
 from backyard.core.errors import LedgerUnavailableError, QueueFullError
 from backyard.embedded.server import EmbeddedServer
 from backyard.ledger.ledger import Ledger
-from backyard.ledger.line import BATCH, BYTES, TOGETHER
+from backyard.ledger.line import BATCH, BYTES, TOGETHER, Line
 from backyard.ledger.submission import Accepted
 from support.bench import Bench, bench_of
 
@@ -100,6 +100,31 @@ def test_one_call_takes_no_more_than_a_batch(own_bench: Bench) -> None:
 
     run(own_bench.ledger, main)
     assert calls_of(own_bench, "evalsha") - before == 3 + 3 + 3
+
+
+def test_a_round_trip_takes_several_script_calls_of_no_more_than_a_batch(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trips: list[list[int]] = []
+    exchange = Line._exchange
+
+    async def seen(line: Line, parcels: list[Any]) -> list[Any]:
+        trips.append([sum(len(ask.submissions) for ask in parcel.asks) for parcel in parcels])
+        return await exchange(line, parcels)
+
+    monkeypatch.setattr(Line, "_exchange", seen)
+
+    async def main() -> None:
+        line = bench.ledger.line
+        first = line.submit([bench.submission()])
+        await asyncio.sleep(0)  # it is under way
+        parts = [[bench.submission() for _ in range(size)] for size in (1, BATCH, BATCH - 1, 1, 2, BATCH, BATCH, 1)]
+        answers = await asyncio.gather(*(line.submit(part) for part in parts))
+        assert [[one.task_id for one in part] for part in answers] == [[one.task_id for one in part] for part in parts]
+        await first
+
+    run(bench.ledger, main)
+    assert trips == [[1], [1, BATCH, BATCH, 2, BATCH], [BATCH, 1]]
 
 
 def test_a_full_queue_refuses_those_alone_that_go_into_it(bench: Bench) -> None:

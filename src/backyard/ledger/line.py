@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 #: Tasks submitted by one script call; more would keep the server from others for too long.
 BATCH = 250
+#: Tasks submitted in one round trip, by as many script calls as that takes: others have their turn in between.
+SUBMITS = 4 * BATCH
 #: Bytes of input and messages after which a round trip takes no more submits.
 BYTES = 1_000_000
 #: Calls that share a round trip.
@@ -207,7 +209,7 @@ class Line:
             if not ask.answer.done():
                 tasks += len(ask.submissions)
                 size += sum(len(one.message) for one in ask.submissions)
-                if asks and (tasks > BATCH or size > BYTES):
+                if asks and (tasks > SUBMITS or size > BYTES):
                     break
                 asks.append(ask)
             self._waiting.popleft()
@@ -232,15 +234,24 @@ class Line:
             parcels = [more for parcel, raw in zip(parcels, answers, strict=True) for more in parcel.settle(raw)]
 
     def _parcels(self, asks: list[_Ask]) -> list[_Parcel]:
-        """Put all submits into one script call, and leave the other calls as they are."""
+        """Put submits into as few script calls as that takes, and leave the other calls as they are."""
         parcels = [_Parcel(ask.call, [ask]) for ask in asks if not ask.submissions]
-        submits = [ask for ask in asks if ask.submissions]
+        together: list[_Ask] = []
+        tasks = 0
+        for ask in asks:
+            if ask.submissions:
+                tasks += len(ask.submissions)
+                if together and tasks > BATCH:
+                    parcels.append(self._parcel(together))
+                    together, tasks = [], len(ask.submissions)
+                together.append(ask)
+        return [*parcels, self._parcel(together)] if together else parcels
+
+    def _parcel(self, submits: list[_Ask]) -> _Parcel:
+        """Make one script call of submits."""
         if len(submits) == 1:
-            parcels.append(_Parcel(submits[0].call, submits))
-        elif submits:
-            call = self._calls.submit([one for ask in submits for one in ask.submissions])
-            parcels.append(_Parcel(call, submits))
-        return parcels
+            return _Parcel(submits[0].call, submits)
+        return _Parcel(self._calls.submit([one for ask in submits for one in ask.submissions]), submits)
 
     async def _exchange(self, parcels: list[_Parcel]) -> list[Any]:
         """Send commands and return their answers; a connection that has died meanwhile is replaced, once.
