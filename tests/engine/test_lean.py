@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -358,13 +359,16 @@ def test_outcomes_are_told_though_their_connection_broke(
     monkeypatch.setattr(batch, "LONG", long)
     ledger = child.yard.ledger
     told: list[str] = []
+    ours, others = socket.socketpair()
 
     def cut() -> None:
-        connection = line_to(ledger)._connection
-        if breaks == "lost":  # what is sent next goes nowhere, and nothing says so
-            host, port = connection._sock.getsockname()[:2]
-            client: Any = ledger.client
-            client.client_kill_filter(addr=f"{host}:{port}")
+        connection: Any = line_to(ledger)._connection
+        if breaks == "lost":  # what is sent next goes nowhere; nothing says so before its answer is read
+            others.sendall(connection._sock.recv(1 << 16))  # the answer that is on its way
+            others.shutdown(socket.SHUT_WR)
+            connection._sock.close()
+            connection._sock = ours
+            connection._parser.on_connect(connection)
         else:
             connection.disconnect()
             connection.port = free_port()
@@ -384,3 +388,5 @@ def test_outcomes_are_told_though_their_connection_broke(
     assert [(record.state, record.text("result")) for _, record in ended] == [
         (State.SUCCESS, str(number)) for number in range(ran)
     ]
+    ours.close()
+    others.close()
