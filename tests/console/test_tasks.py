@@ -319,6 +319,19 @@ def test_the_filter_is_completed_by_keyboard(
     assert axe(browser_page) == []
 
 
+def test_a_tasks_link_differs_from_the_id_beside_it_by_more_than_its_colour(
+    browser_page: Page, console_url: str, client: httpx2.Client
+) -> None:
+    """The checker of accessibility leaves it open, for it cannot tell what lies behind the link."""
+    tag = new_tag()
+    task_id = submit(client, tag)
+    recorded(client, tag, 1)
+    browser_page.goto(f"{console_url}/tasks?q=tag:{tag}")
+    link = browser_page.locator(f"#t-{task_id} [data-row-link]")
+    weights = link.evaluate("link => [link, link.parentElement].map(one => +getComputedStyle(one).fontWeight)")
+    assert weights[0] >= weights[1] + 100, weights
+
+
 def test_tasks_come_in_live_and_rows_stay_while_one_selects(
     browser_page: Page, console_url: str, client: httpx2.Client, worker: Process
 ) -> None:
