@@ -65,7 +65,7 @@ def test_an_open_stream_does_not_hold_the_end_longer_than_its_grace(
             assert list(events) == []  # it ends as a stream should, and is not cut
         assert own.process.child.wait(15) in {0, -15}
     until(lambda: redis.pubsub_numsub(stack_yard.ledger.keys.task(task_id))[0][1] == 0, "the end of the subscription")
-    assert "timeout graceful shutdown exceeded" in own.process.output
+    own.process.wait_for_line("timeout graceful shutdown exceeded")
     assert "Traceback" not in own.process.output, own.process.output
 
 

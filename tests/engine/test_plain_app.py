@@ -78,7 +78,7 @@ def test_time_is_what_the_task_sees(app: Celery, crew: Process) -> None:
     with pytest.raises(TaskRevokedError):
         expired.get(timeout=30)
     assert expired.status == "REVOKED"
-    assert "Discarding revoked task" in crew.output
+    crew.wait_for_line("Discarding revoked task")
 
 
 def test_an_ignored_result_is_none(app: Celery, crew: Process, ledger: Ledger) -> None:
