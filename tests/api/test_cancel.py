@@ -47,7 +47,8 @@ def test_every_stage_is_news(client: httpx2.Client, tmp_path: Path) -> None:
     assert got[-1].news == ("state", "SUCCESS")
     cancel = final(client, task_id)["cancel"]
     assert cancel["stage"] == "too_late"
-    assert cancel["requested_at"] <= cancel["seen_at"]
+    requested, seen = (dt.datetime.fromisoformat(cancel[name]) for name in ("requested_at", "seen_at"))
+    assert requested <= seen
 
 
 @pytest.mark.parametrize("children", [True, False])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 import httpx2
@@ -60,7 +61,7 @@ def test_the_newest_come_first(empty: httpx2.Client) -> None:
     rounds = [submit(empty, 3) for _ in range(3)]
     listed = empty.get("/tasks").json()
     assert [task["task_id"] for task in listed] == list(itertools.chain(*(sorted(one)[::-1] for one in rounds[::-1])))
-    created = [task["date_created"] for task in listed]
+    created = [datetime.fromisoformat(task["date_created"]) for task in listed]
     assert created == sorted(created, reverse=True)
 
 

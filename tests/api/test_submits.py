@@ -29,7 +29,8 @@ def test_a_typed_submit_makes_a_task_that_runs(client: httpx2.Client) -> None:
     assert (task["name"], task["input"], task["queue"]) == ("add", {"a": 1, "b": 5}, "default")
     done = final(client, task["task_id"])
     assert (done["state"], done["result"], done["progress"], done["attempt"]) == ("SUCCESS", 6, 100, 1)
-    assert done["date_created"] <= done["date_started"] <= done["date_done"]
+    created, started, ended = (datetime.fromisoformat(done[f"date_{name}"]) for name in ("created", "started", "done"))
+    assert created <= started <= ended
 
 
 def test_any_definition_can_be_submitted_by_name(client: httpx2.Client) -> None:
