@@ -54,7 +54,10 @@ def lose_answer(yard: Backyard, monkeypatch: pytest.MonkeyPatch, number: int) ->
 
 
 def more_or_less(sent: int, number: int) -> list[int]:
-    """Return how many may have been made: some parts behind the one whose answer is lost may be under way as well."""
+    """Return how many may have been made: some parts behind the one whose answer is lost may be under way as well.
+
+    Counting what is there would not tell: the server may have heard of one, and come to it later.
+    """
     return [sent + more * TOGETHER for more in range(AHEAD + 1 if number else 1)]
 
 
@@ -74,11 +77,9 @@ def test_the_error_has_the_ids_that_make_repeating_safe(
     lose_answer(new_yard, monkeypatch, number)
     with pytest.raises(LedgerUnavailableError, match=f"{number * TOGETHER} were accepted for certain") as caught:
         run(new_yard, add)
-    partly = made(new_yard)
-    assert partly in more_or_less((number + 1) * TOGETHER, number)
     handles = run(new_yard, add, task_ids=caught.value.task_ids)
     assert [handle.task_id for handle in handles] == caught.value.task_ids
-    assert [handle.created for handle in handles].count(False) == partly
+    assert [handle.created for handle in handles].count(False) in more_or_less((number + 1) * TOGETHER, number)
     assert made(new_yard) == len(INPUTS)
     new_yard.ledger.close()
 
@@ -89,10 +90,8 @@ def test_a_key_makes_repeating_safe(new_yard: Backyard, add: Any, monkeypatch: p
     lose_answer(new_yard, monkeypatch, number)
     with pytest.raises(LedgerUnavailableError):
         run(new_yard, keyed)
-    partly = made(new_yard)
-    assert partly in more_or_less(1 + number * TOGETHER, number)
     handles = run(new_yard, keyed)
-    assert [handle.created for handle in handles].count(False) == partly
+    assert [handle.created for handle in handles].count(False) in more_or_less(1 + number * TOGETHER, number)
     assert len({handle.task_id for handle in handles}) == made(new_yard) == len(INPUTS)
     again = run(new_yard, keyed)
     assert [handle.task_id for handle in again] == [handle.task_id for handle in handles]
