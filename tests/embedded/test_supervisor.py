@@ -84,6 +84,7 @@ def test_a_part_that_dies_is_started_again(stack: Stack) -> None:
     stack.start(stack.part("api", "short"), stack.part("worker1"))
     assert "ended with exit code 5" in stack.read_until("started again")
     stack.until(lambda: len(stack.notes("ready", "api")) == 2, "the second life")
+    stack.until(lambda: stack.notes("start", "worker1"), "the other part")
     assert stack.stop() == 0
     assert len(stack.notes("start", "worker1")) == 1
 

@@ -24,6 +24,9 @@ PATIENCE = 110
 LOADED = 15_000
 #: It ends without a report now and then, where Chromium is slow to begin; what it says of a page is taken at once.
 TRIES = 3
+#: On a busy machine its question whether the page is idle outlives the page, and its answer, which nobody waits for any
+#: more, would end the whole program without a report.
+STRAY = "--unhandled-rejections=warn"
 
 
 def installed() -> Path:
@@ -53,7 +56,7 @@ def audit(url: str) -> tuple[dict[str, int], list[str]]:
     """
     flags = " ".join(["--headless=new", *ARGUMENTS])
     command = [
-        str(Path(ROOT_DIR) / "bin" / "node"), str(installed()), url, "--quiet", "--output=json",
+        str(Path(ROOT_DIR) / "bin" / "node"), STRAY, str(installed()), url, "--quiet", "--output=json",
         f"--only-categories={','.join(CATEGORIES)}", f"--chrome-flags={flags}", "--throttling-method=provided",
         "--disable-full-page-screenshot", "--no-enable-error-reporting", f"--max-wait-for-load={LOADED}",
     ]  # fmt: skip
