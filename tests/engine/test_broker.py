@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import socket
 import threading
+import warnings
 from collections.abc import Iterator
 from queue import Empty
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 from kombu import Connection, Consumer, Producer, Queue
 
 from backyard.core.states import State
+from backyard.engine.pulse import pulses
 from backyard.ledger.calls import Calls
 from backyard.ledger.submission import Submission
 from support.clean import PATIENCE, assert_clean, counted, wait_final, wait_until
@@ -272,6 +275,31 @@ def test_a_renewal_that_was_under_way_takes_no_lease_anew_for_a_channel_that_was
     wait_until(lambda: not pulse.consumers, "it is retired")
     last = pulse.renewed
     wait_until(lambda: pulse.renewed > last, "the renewal has been sent")
+    assert_clean(stage.ledger, leases=0)
+
+
+def test_a_fork_that_reads_a_queue_speaks_for_itself_alone(stage: Stage, connection: Connection) -> None:
+    """As a task may that reads a queue of its own; its process was forked while the worker renewed, say."""
+    channel = connection.default_channel
+    channel.basic_consume("default", False, lambda _: None, "tag")  # noqa: FBT003 - kombu's signature
+    spoken_for: Any = multiprocessing.SimpleQueue()
+
+    def read() -> None:
+        with stage.yard.celery.connection_for_read() as own:
+            own.default_channel.basic_consume("default", False, lambda _: None, "tag")  # noqa: FBT003 - kombu's signature
+            spoken_for.put((own.default_channel.consumer, own.default_channel.pulse.consumers, len(pulses())))
+
+    with channel.pulse._renewing, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # newer Pythons warn of any fork beside threads
+        child = multiprocessing.get_context("fork").Process(target=read)
+        child.start()
+    child.join(PATIENCE)
+    if child.is_alive():
+        child.kill()
+    assert child.exitcode == 0
+    consumer, consumers, known = spoken_for.get()
+    assert (consumers, known) == ([consumer], 1)
+    channel.close()
     assert_clean(stage.ledger, leases=0)
 
 

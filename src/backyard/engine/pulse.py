@@ -59,7 +59,7 @@ class Pulse:
         self._unsettled: list[Call[Any]] = []
         self._lock = threading.Lock()
         #: One renewal at a time: one that began before a consumer was retired would take its lease anew after that.
-        self._renewing = threading.RLock()
+        self._renewing = threading.Lock()
         self._thread: threading.Thread | None = None
         self._pid = 0
         self._renewed = 0.0
@@ -192,14 +192,15 @@ class Pulse:
                 self._retired.difference_update(empty)
 
 
-_pulses: dict[tuple[str, str], Pulse] = {}
+#: By process as well: a fork speaks for none of its parent's consumers, and may find its parent's locks held for ever.
+_pulses: dict[tuple[int, str, str], Pulse] = {}
 _pulses_lock = threading.Lock()
 _stopping = threading.Event()
 
 
 def pulses() -> list[Pulse]:
     """Return this process's pulses."""
-    return list(_pulses.values())
+    return [pulse for (pid, *_), pulse in _pulses.items() if pid == os.getpid()]
 
 
 def stopping() -> bool:
@@ -216,12 +217,12 @@ def pulse_of(params: Mapping[str, Any], calls: Calls, lease: float) -> Pulse:
         lease: Seconds a lease lasts.
     """
     address = address_of(params)
-    identity = f"{address['host']}:{address['port']}:{address['path']}:{address['db']}"
+    identity = os.getpid(), f"{address['host']}:{address['port']}:{address['path']}:{address['db']}", calls.keys.yard
     with _pulses_lock:
-        if (identity, calls.keys.yard) not in _pulses:
+        if identity not in _pulses:
             client = redis.Redis(connection_pool=redis.ConnectionPool(**params))
-            _pulses[identity, calls.keys.yard] = Pulse(client, calls, lease, GuardianLink(address, calls, lease))
-        return _pulses[identity, calls.keys.yard]
+            _pulses[identity] = Pulse(client, calls, lease, GuardianLink(address, calls, lease))
+        return _pulses[identity]
 
 
 def address_of(params: Mapping[str, Any]) -> dict[str, Any]:
