@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, run_state_machine_as_test
 
 from backyard.core.states import FINAL, Verb
+from backyard.embedded.server import EmbeddedServer
 from backyard.engine.check import Report, Walk
 from backyard.engine.message import compose, message_in
 from backyard.ledger.keys import GROUP, LANES
@@ -19,6 +21,13 @@ from ledger.test_machine import Workers
 from support.bench import LEASE, Bench, bench_of
 
 ONE = Limit("definition:f", 1)
+
+
+@pytest.fixture(scope="module")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server of its own: there are a thousand walks here over all keys, and other tests leave 100,000 behind."""
+    with EmbeddedServer(tmp_path_factory.mktemp("server") / "data", appendfsync="no") as server:
+        yield server.url
 
 
 def check(bench: Bench, *, repair: bool = True) -> Report:

@@ -44,8 +44,8 @@ def add(a: int, b: int = 2) -> int:
 @deadly()
 def hold(ctx: Context, gate: str) -> int:
     """Run until the gate opens."""
+    ctx.log(f"holding in attempt {ctx.attempt}")  # first: whoever sees that it has begun may kill it
     note(gate, f"{os.getpid()} {ctx.attempt}")
-    ctx.log(f"holding in attempt {ctx.attempt}")
     wait_for_file(gate)
     return ctx.attempt
 
