@@ -9,13 +9,18 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from backyard.core.errors import ServerError
+from backyard.embedded import folder as folder_module
 from backyard.embedded import server as server_module
 from backyard.embedded.binaries import ServerBinary, find_binary
+from backyard.embedded.folder import Address, ServerFolder
+from backyard.embedded.inquiry import ask_server
 from backyard.embedded.ports import free_port
 from backyard.embedded.server import EmbeddedServer, running_server_url, server_for, server_url
 from backyard.settings import Settings
@@ -235,14 +240,43 @@ def test_a_missing_file_is_refused_with_the_log(tmp_path: Path, connect: Connect
     assert running_server_url(tmp_path) is None
 
 
-def test_loading_much_data_is_waited_for(tmp_path: Path, connect: Connect) -> None:
+def test_one_that_outlived_its_owner_and_is_too_busy_to_answer_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder_module, "_ORPHAN_PATIENCE", 0.5)
+    folder = ServerFolder(tmp_path)
+    folder.create()
+    taken = folder.lock()
+    os.ftruncate(taken, 0)  # whoever took it is gone
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        folder.record_address(Address(mute.getsockname()[1], os.getpid(), "run"))
+        with pytest.raises(ServerError, match="in use by process"):
+            folder.lock()
+    os.close(taken)
+
+
+def test_loading_much_data_is_waited_for(tmp_path: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(tmp_path / "data", connect, count=8_000)
     slow = tmp_path / "slow-server"  # a quarter of a second for each thousand keys, between which it answers "loading"
     slow.write_text(f'#!/bin/sh\nexec {find_binary().path} "$@" --key-load-delay 200\n')
     slow.chmod(0o755)
     binary = ServerBinary(slow, find_binary().name, find_binary().version)
+    told: list[str] = []
+
+    def ask(port: int, timeout: float) -> dict[str, str] | None:
+        answer = ask_server(port, timeout=timeout)
+        if answer is not None and answer["state"] != "ready":
+            told.append(answer["state"])
+        return answer
+
+    # Each "loading" takes two thirds of the time that there is for an answer: two are too many if none begins it anew.
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + 40 * len(told), sleep=time.sleep)
+    monkeypatch.setattr(server_module, "ask_server", ask)
+    monkeypatch.setattr(server_module, "time", clock)
     server = EmbeddedServer(tmp_path / "data", binary=binary)
-    server.start(timeout=1)
+    server.start(timeout=60)
+    assert len(told) > 1
+    monkeypatch.undo()
     assert connect(server.url).dbsize() == 8_000
     server.stop()
 

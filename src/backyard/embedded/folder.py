@@ -144,7 +144,10 @@ class ServerFolder:
         address = self.address()
         if address is None:
             return
-        answer = ask_server(address.port, timeout=0.2)
+        try:
+            answer = ask_server(address.port, timeout=0.2)
+        except TimeoutError:
+            return  # it is busy, with its own end maybe; whoever waits for the folder looks again
         if answer is not None and answer.get("run_id") == address.run_id:
             with suppress(ProcessLookupError):
                 os.kill(address.pid, signal.SIGTERM)
