@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from backyard.core.worker import Worker
+from backyard.engine.registry import Presence
 from support.clean import wait_until
 from support.processes import Process
 from support.stage import Stage
@@ -30,6 +33,7 @@ def seen(stage: Stage) -> dict[str, Worker]:
 def test_a_worker_is_known_while_it_lives(stage: Stage, workers: Start, gate: Path, pool: str) -> None:
     assert stage.yard.workers() == []
     process = workers(f"--pool={pool}", "--concurrency=2", "-n", "w@h", "-Q", "default,slow")
+    wait_until(lambda: there(stage).alive, "it lives")
     worker = there(stage)
     assert (worker.pool, worker.pid, worker.alive, worker.state) == (pool, process.child.pid, True, "running")
     assert worker.queues == ["default", "slow"]
@@ -47,8 +51,7 @@ def test_a_worker_is_known_while_it_lives(stage: Stage, workers: Start, gate: Pa
     wait_until(lambda: there(stage).running == [held.task_id], "it says what it runs")
     busy = there(stage)
     # Two leases: a solo pool's only thread runs the task all the time.
-    wait_until(lambda: seen(stage)["w@h"].uptime > busy.uptime + 4, "it lives on")
-    assert seen(stage)["w@h"].alive
+    wait_until(lambda: (one := seen(stage)["w@h"]).alive and one.uptime > busy.uptime + 4, "it lives on")
     gate.touch()
     assert held.result_sync(30) == 1
     assert process.stop() == 0
@@ -59,8 +62,8 @@ def test_a_dead_worker_is_shown_as_dead_and_forgotten(stage: Stage, workers: Sta
     process = workers("-n", "w@h")
     wait_until(lambda: seen(stage), "it introduces itself")
     process.kill()
-    wait_until(lambda: not seen(stage)["w@h"].alive, "its lease runs out", patience=10)
-    wait_until(lambda: not seen(stage), "it is forgotten", patience=10)
+    wait_until(lambda: not seen(stage)["w@h"].alive, "its lease runs out")
+    wait_until(lambda: not seen(stage), "it is forgotten")
     assert stage.ledger.client.keys(f"{stage.ledger.keys.prefix}worker*") == []
 
 
@@ -80,8 +83,23 @@ def test_two_workers_of_one_name_are_both_shown(stage: Stage, workers: Start) ->
 
 def test_workers_come_back_after_the_server_forgot_them(stage: Stage, workers: Start) -> None:
     process = workers("-n", "w@h")
+    wait_until(lambda: there(stage).uptime > 6, "it is some seconds old")
     before = there(stage)
     stage.ledger.client.delete(*stage.ledger.client.keys(f"{stage.ledger.keys.prefix}worker*"))
     after = there(stage)
     assert (after.pid, after.queues) == (process.child.pid, before.queues)
-    assert abs((after.started - before.started).total_seconds()) < 1
+    assert abs((after.started - before.started).total_seconds()) < 5
+
+
+def test_a_beat_that_comes_after_the_end_brings_nobody_back(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end waits for a beat under way, but not for long."""
+    presence = Presence(SimpleNamespace(hostname="w@h"), stage.ledger, 2, lambda **_: None)
+    introduced: list[bool] = []
+    monkeypatch.setattr(presence, "_introduce", lambda: introduced.append(True))
+    presence._introduced = True
+    monkeypatch.setattr(presence, "_usage", SimpleNamespace(memory=lambda: 1, cores=lambda: None))
+    presence.beat()
+    assert introduced == [True], "whom the server does not know introduces itself"
+    presence.leave(os.getpid())
+    presence.beat()
+    assert introduced == [True]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +38,8 @@ class SignOfLife:
         self._held = held
         self._lease = lease
         self._complained = False
+        self._removed = False
+        self._lock = threading.Lock()
 
     def write(self) -> None:
         """Write the file, whole or not at all. That it cannot be written is said once, and the probe will fail."""
@@ -48,7 +51,8 @@ class SignOfLife:
             fresh.write_text(text)
             slowest = min(seen.values())
             os.utime(fresh, (slowest, slowest))
-            fresh.replace(self.path)
+            with self._lock:
+                fresh.unlink() if self._removed else fresh.replace(self.path)
         except OSError as error:
             if not self._complained:
                 logger.error("The sign of life cannot be written: %s", error)  # noqa: TRY400 - the sentence says it all
@@ -71,10 +75,12 @@ class SignOfLife:
 
     def remove(self) -> None:
         """Take the file away at the end, so that nobody takes it for a living worker's."""
-        try:
-            self.path.unlink(missing_ok=True)
-        except OSError as error:
-            logger.debug("The sign of life stays: %s", error)
+        with self._lock:
+            self._removed = True  # one that is being written now comes too late
+            try:
+                self.path.unlink(missing_ok=True)
+            except OSError as error:
+                logger.debug("The sign of life stays: %s", error)
 
 
 def stands_still(path: Path, max_age: float, now: float) -> str:

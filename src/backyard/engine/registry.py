@@ -134,7 +134,8 @@ class Presence:
             # Two workers of one name, as stock Celery makes them on one machine: the first is shown by another.
             self.name = f"{self.worker.hostname}-{os.getpid()}"
         if heard != "known":
-            self._introduce()
+            if not self._ended.is_set():  # it has said goodbye meanwhile
+                self._introduce()
         elif wish and not self._drained:
             self._drained = True
             self._on_drain(stay=bool(wish.get("stay")))
