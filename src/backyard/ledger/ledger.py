@@ -23,6 +23,7 @@ from backyard.ledger.away import translated
 from backyard.ledger.call import Call
 from backyard.ledger.calls import Calls
 from backyard.ledger.cancel_calls import STEPS
+from backyard.ledger.deadline import answered_by
 from backyard.ledger.keys import Keys
 from backyard.ledger.line import BATCH, Line
 from backyard.ledger.outcomes import Outcomes
@@ -137,7 +138,7 @@ class Ledger:
     @asynccontextmanager
     async def _in_time(self) -> AsyncIterator[None]:
         with translated(self.url):
-            async with asyncio.timeout(self.timeout):
+            async with answered_by(asyncio.get_running_loop().time() + self.timeout):
                 yield
 
     def run(self, call: Call[T]) -> T:

@@ -22,6 +22,7 @@ from backyard.core.errors import QueueFullError
 from backyard.ledger.away import refusing
 from backyard.ledger.call import Call, Word
 from backyard.ledger.calls import Calls
+from backyard.ledger.deadline import answered_by
 from backyard.ledger.submission import Accepted, Submission
 
 T = TypeVar("T")
@@ -191,7 +192,7 @@ class Line:
                     continue
                 try:
                     # The oldest call's time; whoever came later asks again, if it has to.
-                    async with asyncio.timeout_at(asks[0].deadline):
+                    async with answered_by(asks[0].deadline):
                         await self._deliver(asks)
                 except Exception as error:  # noqa: BLE001 - whatever it is, it is the callers'
                     await self._drop()
