@@ -87,7 +87,7 @@ class Program:
         Raises:
             MeasureError: It never does.
         """
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + 2 * PATIENCE
         while text not in self.log.read_text(errors="replace"):
             self.check()
             if time.monotonic() > end:

@@ -44,7 +44,7 @@ def measure(stage: Stage, contender: Contender, number: int) -> dict[str, Any]:
         seconds = last_outcome(stage, contender, number) - began
         parts = [cpu_of(workers), cpu_of(companions), stage.server_cpu()]
         marks.check()
-        tasks = number - before
+        tasks = max(1, number - before)  # of a few, all may have run before the first look
         costs = [round((after - earlier) / tasks * 1e6, 1) for after, earlier in zip(parts, used, strict=True)]
         return {
             "tasks_per_second": round(tasks / seconds, 1), "worker_us": costs[0], "companions_us": costs[1],

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
-from support.keepers import start_keeper
+from support.keepers import await_begun, start_keeper
 from support.processes import Api, Process, make_environment, running_api, start_worker
 from support.web import connect
 
@@ -15,7 +15,9 @@ from support.web import connect
 @pytest.fixture(scope="session")
 def stack_environment(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of the shared stack."""
-    return make_environment(server_url, tmp_path_factory.mktemp("stack"))
+    # When a server is given up is for test_away, and what a lost lease does is for tests of the engine.
+    patience = {"BACKYARD_REDIS_TIMEOUT": "30", "BACKYARD_LEASE": "20"}
+    return {**make_environment(server_url, tmp_path_factory.mktemp("stack")), **patience}
 
 
 @pytest.fixture(scope="session")
@@ -43,13 +45,14 @@ def client(api: Api) -> Iterator[httpx2.Client]:
 @pytest.fixture(scope="session")
 def awkward_environment(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of the awkward yard."""
-    return make_environment(server_url, tmp_path_factory.mktemp("awkward"))
+    return {**make_environment(server_url, tmp_path_factory.mktemp("awkward")), "BACKYARD_REDIS_TIMEOUT": "30"}
 
 
 @pytest.fixture(scope="session")
 def awkward_api(awkward_environment: dict[str, str]) -> Iterator[Api]:
     """The API of the awkward yard, which has a keeper and no worker."""
     keeper = start_keeper(awkward_environment, "support.awkward:app")
+    await_begun(awkward_environment)
     with running_api(awkward_environment, "support.awkward:app") as running:
         yield running
     keeper.end()

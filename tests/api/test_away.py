@@ -88,7 +88,7 @@ def test_every_request_is_told_to_come_back_and_served_afterwards(
                 body = problem_in(answer, 503, "ledger_unavailable")
                 assert answer.headers["retry-after"] == "2"
                 assert ("task_id" in body) == (request[1] in {"/tasks/add", "/tasks"} and request[0] == "POST"), request
-            ready = client.get("/ready", timeout=10)
+            ready = client.get("/ready", timeout=30)
             assert (ready.status_code, ready.json()["ready"]) == (503, False)
             assert server.url.removeprefix("redis://").partition("/")[0] in ready.json()["parts"]["redis"]["reason"]
             assert client.get("/health").status_code == client.get("/definitions").status_code == 200
@@ -137,7 +137,7 @@ def test_a_stream_goes_on_when_the_server_is_back(
             with watching(client, task_id) as events:
                 got += [next(events), next(events)]
                 with away(server):
-                    problem_in(client.get(f"/tasks/{task_id}", timeout=10), 503, "ledger_unavailable")
+                    problem_in(client.get(f"/tasks/{task_id}", timeout=30), 503, "ledger_unavailable")
                 gate.touch()
                 got += events
             if got[-1].data["state"] != "SUCCESS":

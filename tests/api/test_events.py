@@ -218,21 +218,25 @@ def test_two_hundred_watchers_are_told_all_beside_one_that_does_not_read(
 
 
 def test_a_watcher_misses_nothing_when_the_api_is_killed(
-    stack_yard: Backyard, stack_environment: dict[str, str]
+    stack_yard: Backyard, stack_environment: dict[str, str], tmp_path: Path
 ) -> None:
+    gate, calls = tmp_path / "gate", stack_yard.ledger.calls
     with running_api(stack_environment) as first, connect(first.url) as client:
-        task_id = submit(client, "steps", count=STEPS, pause=0.03)
+        task_id = submit(client, "wait_for", gate=str(gate))
         got: list[Event] = []
         with pytest.raises(httpx2.TransportError), watching(client, task_id) as events:  # noqa: PT012 - a stream is cut
             for event in events:
                 got.append(event)
-                if event.event == "progress":
+                if event.news == ("state", "STARTED"):
                     first.process.kill()
+    for number in range(3):  # while nobody watches
+        assert stack_yard.ledger.run(calls.note(task_id, 1, "log", str(number)))
     with (
         running_api(stack_environment) as second,
         connect(second.url) as client,
         watching(client, task_id, headers={"Last-Event-ID": got[-1].id}) as events,
     ):
+        gate.touch()
         got += events
     assert got[-1].news == ("state", "SUCCESS")
     assert seen(iter(got)) == told(stack_yard, task_id)

@@ -128,6 +128,9 @@ def test_no_request_breaks_the_api(
     if any(character in str(request["headers"]) for character in ("\\x", "\\n", "\\r")):
         return  # no HTTP client sends these
     answer = awkward.request(**request)
+    if answer.status_code == 503 and answer.json()["code"] == "history_unavailable":
+        problem_in(answer, 503, "history_unavailable")  # the keeper of a busy machine is late
+        return
     assert answer.status_code < 500, answer.text
     if answer.status_code in {307, 404, 405} and answer.status_code not in operation["responses"]:
         return  # the drawn text made it another address

@@ -12,7 +12,7 @@ import pytest
 from backyard.ledger.ledger import Ledger
 from support.keepers import start_keeper
 from support.processes import Api, Process, make_environment, running_api, start_worker
-from support.web import connect
+from support.web import await_history, connect
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,8 @@ def submit(web: httpx2.Client, name: str, body: dict[str, Any], **query: Any) ->
 
 
 def ids(web: httpx2.Client, **query: Any) -> list[str]:
-    answer = web.get("/tasks", params={"fresh": "true", **query})
+    await_history(web)
+    answer = web.get("/tasks", params=query)
     assert answer.status_code == 200, answer.text
     return [one["task_id"] for one in answer.json()]
 
@@ -77,7 +78,8 @@ def test_lists_by_text_tag_queue_and_time(web: httpx2.Client) -> None:
 
 def test_pages_lead_on_and_back(web: httpx2.Client) -> None:
     made = [submit(web, "add", {"a": number}, tags="paged") for number in range(5)][::-1]
-    page = web.get("/tasks", params={"tag": "paged", "limit": 2, "fresh": "true"})
+    await_history(web)
+    page = web.get("/tasks", params={"tag": "paged", "limit": 2})
     found = [one["task_id"] for one in page.json()]
     pages = [page]
     while (link := re.search(r'<([^>]+)>; rel="next"', page.headers.get("link", ""))) is not None:

@@ -10,7 +10,7 @@ import pytest
 
 from support.keepers import start_keeper
 from support.processes import make_environment, running_api, start_worker
-from support.web import connect, final, locations, problem_in, until
+from support.web import await_history, connect, final, locations, problem_in, until
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +42,7 @@ def over(door: httpx2.Client, answer: httpx2.Response) -> dict[str, Any]:
 def test_a_life_from_cancel_over_rerun_to_delete(door: httpx2.Client) -> None:
     inputs = [{"a": number} for number in range(5)]
     waits = door.post("/tasks/add/batch", json=inputs, params={"delay": 600}).json()["task_ids"]
+    await_history(door)
     plan: dict[str, Any] = {"verb": "cancel", "filter": {"name": "add", "state": "SCHEDULED"}}
     answer = door.post("/operations/preview", json=plan)
     assert (answer.status_code, answer.json()["exact"]) == (200, True)
@@ -50,14 +51,16 @@ def test_a_life_from_cancel_over_rerun_to_delete(door: httpx2.Client) -> None:
     assert (done["progress"], done["filter"]["name"]) == (100.0, ["add"])
     assert {door.get(f"/tasks/{one}").json()["state"] for one in waits} == {"REVOKED"}
 
+    await_history(door)
     plan = {"verb": "rerun", "filter": {"name": "add"}, "options": {"input": {"b": 7}, "canary": 2}}
     again = over(door, door.post("/operations", json=plan))
     assert (again["state"], again["report"]["outcomes"]) == ("done", {"submitted": 5})
-    listed = door.get("/tasks", params={"operation": again["operation_id"], "fresh": True}).json()
+    await_history(door)
+    listed = door.get("/tasks", params={"operation": again["operation_id"]}).json()
     assert sorted(one["rerun_of"] for one in listed) == sorted(waits)
     assert sorted(final(door, one["task_id"])["result"] for one in listed) == [7, 8, 9, 10, 11]
 
-    assert door.get("/tasks", params={"fresh": True}).status_code == 200
+    await_history(door)
     plan = {"verb": "delete", "filter": {"operation": again["operation_id"]}}
     assert over(door, door.post("/operations", json=plan))["report"]["outcomes"] == {"deleted": 5}
     problem_in(door.get(f"/tasks/{listed[0]['task_id']}"), 404, "unknown_task")

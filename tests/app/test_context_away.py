@@ -46,7 +46,7 @@ def test_progress_and_log_wait_for_the_server(server: EmbeddedServer, own: Stage
     context = begin(own)
     context.progress(1, 4)
     server.kill()
-    server.exited.result(10)
+    server.exited.result(60)
     for number in range(2, 5):
         context._sent_at = 0.0  # the report is not held back, but tried at once
         context.progress(number, 4, f"step {number}")
@@ -64,7 +64,7 @@ def test_progress_and_log_wait_for_the_server(server: EmbeddedServer, own: Stage
 def test_an_artifact_is_noted_however_long_the_server_is_away(server: EmbeddedServer, own: Stage) -> None:
     context = begin(own)
     server.kill()
-    server.exited.result(10)
+    server.exited.result(60)
     saving = threading.Thread(target=context.save, args=("a.txt", "text"))
     saving.start()
     wait_until(lambda: list((Path(own.environment["BACKYARD_DATA_DIR"])).rglob("a.txt")), "the file is there")
@@ -79,7 +79,7 @@ def test_an_attempt_waits_to_start(server: EmbeddedServer, own: Stage, caplog: p
     task: Any = own.yard.celery.tasks["add"]
     entry = own.ledger.record(handle.task_id).text("entry")
     server.kill()
-    server.exited.result(10)
+    server.exited.result(60)
     started: list[Any] = []
 
     def work() -> None:

@@ -87,7 +87,7 @@ def test_waiting_ends_with_the_time_given(served: Stage) -> None:
         assert await handle.cancel()
         assert not await handle.cancel()
         with pytest.raises(TaskCancelledError):
-            await handle.result(timeout=5)
+            await handle.result(timeout=30)
 
     run(served.yard, work)
 

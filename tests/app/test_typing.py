@@ -54,7 +54,7 @@ def test_mypy_sees_what_is_right_and_wrong(tmp_path: Path) -> None:
     program.write_text(PROGRAM)
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--config-file=", str(program)],
-        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=110,
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=280,
     )  # fmt: skip
     rows = [re.fullmatch(r"program\.py:(\d+): (\w+): (.*)", line) for line in done.stdout.splitlines()]
     lines = PROGRAM.splitlines()

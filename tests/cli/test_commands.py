@@ -34,7 +34,7 @@ def server(project: Project) -> Iterator[EmbeddedServer]:
 
 
 def get(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - our own server
+    with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - our own server
         text: str = answer.read().decode()
         return text
 

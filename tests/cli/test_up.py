@@ -23,7 +23,7 @@ def answers(call: Callable[[], Any]) -> Any:
     """Give what a call answers, or None while there is nobody to answer it."""
     try:
         return call()
-    except OSError:
+    except (OSError, AssertionError):
         return None
 
 
@@ -31,10 +31,10 @@ def test_one_command_runs_everything_and_stops_it(up: Callable[..., Up], gone: C
     flower_port = free_port()
     stack = up("--flower-port", str(flower_port), "--workers", "2")
     assert stack.result("add", a=2, b=3) == 5
-    with urllib.request.urlopen(f"http://127.0.0.1:{flower_port}/broker", timeout=10) as page:
+    with urllib.request.urlopen(f"http://127.0.0.1:{flower_port}/broker", timeout=60) as page:
         assert b"reports" in page.read()
     assert f"  Flower    http://127.0.0.1:{flower_port}\n" in stack.read_until("Flower")
-    with urllib.request.urlopen(f"{stack.api}/console/keys", timeout=30) as page:  # noqa: S310 - our own server
+    with urllib.request.urlopen(f"{stack.api}/console/keys", timeout=60) as page:  # noqa: S310 - our own server
         assert f'href="http://127.0.0.1:{flower_port}/"'.encode() in page.read()
     processes = stack.processes()
     roles = [role for role in ("api", "--name worker1", "--name worker2", "flower", "valkey-server", "reaper.py")
@@ -72,8 +72,8 @@ def test_a_killed_part_comes_back_and_no_task_is_lost(
     killed = stack.pid_of(words)
     os.kill(killed, signal.SIGKILL)
     until(lambda: any(words in args and pid != killed for pid, args in stack.processes().items()), "its second life")
-    done = until(lambda: answers(lambda: stack.call(f"/tasks/{first['task_id']}?wait=30")), "an answer")
-    assert done["result"] == 2
+    done = until(lambda: answers(lambda: stack.call(f"/tasks/{first['task_id']}?wait=30")["result"]), "a result")
+    assert done == 2
     assert until(lambda: answers(lambda: stack.result("add", a=3)), "an answer") == 4
 
 

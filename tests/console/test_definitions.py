@@ -230,6 +230,8 @@ def test_a_nested_form_is_filled_in_and_run(
 ) -> None:
     browser_page.goto(f"{console_url}/definitions")
     browser_page.get_by_role("link", name="echo", exact=True).click()
+    expect(browser_page).to_have_url(re.compile(r"/definitions/echo$"))
+    browser_page.wait_for_load_state()  # without scripts each button draws the page anew
     parcels = browser_page.get_by_role("group", name="Parcels")
     for number in (0, 1):
         parcels.get_by_role("button", name="Add to Parcels").click()

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 from playwright.sync_api import Page, expect
 
-from support.web import final, until
+from support.web import await_history, final, until
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -21,7 +21,7 @@ def fail(client: httpx2.Client, gate: Path, number: int = 1) -> list[str]:
     made = [client.post("/tasks/wait_for", json={"gate": str(gate)}).json()["task_id"] for _ in range(number)]
     for task_id in made:
         assert final(client, task_id)["state"] == "FAILURE"
-    client.get("/tasks", params={"fresh": "true", "limit": 1})
+    await_history(client)
     return made
 
 

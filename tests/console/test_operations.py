@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from support.own_tasks import look, new_tag, recorded, submit
 from support.processes import Process
-from support.web import final, until
+from support.web import await_history, final, until
 
 
 def fields_of(html: str) -> dict[str, str]:
@@ -72,6 +72,7 @@ def test_selected_tasks_alone_are_dealt_with(client: httpx2.Client) -> None:
     states = [client.get(f"/tasks/{one}").json()["state"] for one in ids]
     assert states == ["REVOKED", "REVOKED", "REVOKED", "SCHEDULED"]
 
+    await_history(client)
     made = client.post("/operations", json={"verb": "cancel", "filter": {"task_id": [ids[3], "unknown"]}})
     assert over(client, made.headers["location"])["report"]["outcomes"] == {"cancelled": 1}
     found = client.get("/tasks", params={"task_id": [ids[3], ids[1]]}).json()
@@ -97,7 +98,7 @@ def test_what_is_deleted_is_typed(client: httpx2.Client) -> None:
 
 def test_everything_is_typed_as_well(client: httpx2.Client) -> None:
     submit(client, new_tag())
-    client.get("/tasks", params={"fresh": True})
+    await_history(client)
     html = look(client, "/console/operations/new", verb="cancel", scope="all", q="")
 
     assert "The filter is empty" in html

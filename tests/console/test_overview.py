@@ -100,8 +100,12 @@ def test_what_happened_is_drawn_in_each_range(client: httpx2.Client) -> None:
     def page(chosen: str) -> str:
         return client.get("/console/", params={"range": chosen}).text
 
-    text = until(lambda: "/console/errors/" in page("1h") and page("1h"), "the history has it")
-    assert re.search(r'<desc id="throughput-text">Tasks that ended: [1-9]\d* succeeded, [1-9]\d* failed', text)
+    def whole() -> str | None:
+        text = page("1h")
+        drawn = re.search(r'<desc id="throughput-text">Tasks that ended: [1-9]\d* succeeded, [1-9]\d* failed', text)
+        return text if drawn and "/console/errors/" in text else None
+
+    text = until(whole, "the history has it")
     assert text.count('role="img" aria-labelledby') == 3
     assert "up from 0" in text
     assert 'href="/console/tasks?q=state%3Arunning"' in text
@@ -154,4 +158,5 @@ def test_a_person_sees_the_yard_change(
     browser_page.get_by_role("link", name="24 h").click()
     expect(browser_page).to_have_url(re.compile(r"range=24h"))
     browser_page.set_viewport_size({"width": 390, "height": 844})
+    browser_page.wait_for_load_state()
     assert browser_page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -349,6 +349,7 @@ def test_a_person_makes_a_schedule_and_holds_it_back(
     page.goto(f"{console_url}/schedules/new")
     page.get_by_label("Definition").select_option("add")
     expect(page.get_by_role("heading", name="Input")).to_be_visible()
+    page.wait_for_load_state()  # what is typed is looked at when the scripts have run
     page.get_by_label("Id", exact=True).fill(chosen)
     page.get_by_label("Cron line", exact=True).fill("30 6 * * mon")
     page.get_by_label("Time zone").fill("Pacific/Chatham")

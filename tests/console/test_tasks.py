@@ -312,6 +312,8 @@ def test_the_filter_is_completed_by_keyboard(
     expect(field).to_have_value(f"tag:{tag} ")
     field.press("Enter")
 
+    expect(browser_page).to_have_url(re.compile(r"[?&]q=tag"))
+    browser_page.wait_for_load_state()  # keys are heard when the scripts have run
     expect(browser_page.locator("[data-row]")).to_have_count(1)
     browser_page.keyboard.press("j")
     expect(browser_page.locator("[data-row-link]")).to_be_focused()

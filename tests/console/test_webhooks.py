@@ -113,7 +113,7 @@ def test_a_person_makes_one_tries_it_and_deletes_it(
     own_receiver: Receiver,
     axe: Callable[[Page], list[str]],
 ) -> None:
-    own_receiver.answers.append(500)
+    own_receiver.answers += [500] * 100  # however often it is tried again before the page is looked at
     browser_page.goto(f"{console_url}/webhooks/new")
     assert axe(browser_page) == []
     browser_page.get_by_label("URL").fill(f"{own_receiver.url}/person")
@@ -125,6 +125,7 @@ def test_a_person_makes_one_tries_it_and_deletes_it(
     answer = browser_page.locator("#answer")
     expect(answer).to_contain_text("500")
     assert axe(browser_page) == []
+    own_receiver.answers.clear()
     browser_page.get_by_role("button", name="Send again").click()
     expect(answer).to_contain_text("Delivered")
     assert {one.message["type"] for one in own_receiver.received if one.path == "/person"} == {"ping"}

@@ -22,7 +22,7 @@ WITHOUT = f"import sys; sys.modules.update(dict.fromkeys({HEAVY!r}))\n"
 
 
 def python(program: str) -> str:
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -58,7 +58,7 @@ def test_a_worker_without_a_library_fails_the_job_that_needs_it_and_runs_the_oth
     poor = {**environment, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(TESTS)])}
     worker = start_worker(poor, target="backyard.demo:yard.celery")
     try:
-        with running_api(poor, "backyard.demo:app") as api, Client(base_url=api.url, timeout=60) as client:
+        with running_api(poor, "backyard.demo:app") as api, Client(base_url=api.url, timeout=240) as client:
             tasks = {}
             for name, data in (("run_pipeline", {"rows": 10}), ("calculation_task", {"limit": 10})):
                 place = client.post(f"/tasks/{name}", json=data).headers["location"]

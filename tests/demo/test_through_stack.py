@@ -53,7 +53,7 @@ def mailbox() -> Mailbox:
 
 @pytest.fixture(scope="module")
 def demo_environment(stack_environment: dict[str, str], mailbox: Mailbox) -> Iterator[dict[str, str]]:
-    controller = Controller(mailbox, hostname="127.0.0.1", port=free_port())
+    controller = Controller(mailbox, hostname="127.0.0.1", port=free_port(), ready_timeout=60)
     controller.start()
     yield {**stack_environment, "BACKYARD_SMTP_URL": f"smtp://127.0.0.1:{controller.port}"}
     controller.stop()

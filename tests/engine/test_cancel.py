@@ -31,12 +31,6 @@ def environment(environment: dict[str, str]) -> dict[str, str]:
 
 
 @pytest.fixture
-def stage(environment: dict[str, str]) -> Iterator[Stage]:
-    with staged(environment) as made:
-        yield made
-
-
-@pytest.fixture
 def start(environment: dict[str, str]) -> Iterator[Start]:
     """Start workers of the yard, which read all of its queues; they are gone after the test."""
     started: list[Process] = []
@@ -82,6 +76,8 @@ def children_of(stage: Stage, task_id: str) -> list[str]:
 def test_what_does_not_stop_is_killed_and_its_neighbours_run_on(
     stage: Stage, start: Start, gate: Path, tmp_path: Path, name: str
 ) -> None:
+    if name == "deaf_async":
+        stage.environment["BACKYARD_CANCEL_GRACE"] = "3"  # a coroutine is told within half a second, or a little more
     worker = start("--concurrency=2")
     neighbour = stage.typed.deaf.submit_sync(str(tmp_path / "other"), "neighbour")
     running(tmp_path / "other")
@@ -296,6 +292,7 @@ def test_a_task_that_put_others_in_its_place_is_cancelled_with_them(stage: Stage
 
 
 def test_children_are_left_alone_where_that_is_asked_for(stage: Stage, start: Start, gate: Path) -> None:
+    stage.environment["BACKYARD_CANCEL_GRACE"] = "30"  # it stops by itself, however slow the machine is
     start("--concurrency=1", queues="parents")
     handle = stage.typed.parent.submit_sync(str(gate))
     running(gate)
@@ -397,4 +394,4 @@ def test_a_revoked_result_is_what_celerys_callers_get(stage: Stage, gate: Path) 
     result = stage.plain.gated.delay(str(gate), "x")
     result.revoke()
     with pytest.raises(TaskRevokedError):
-        result.get(timeout=10)
+        result.get(timeout=30)

@@ -104,7 +104,7 @@ def entries(folder: Path) -> dict[str, list[str]]:
 
 
 def test_each_attempt_has_its_own_lines(tmp_path: Path, recorder: flight.Recorder) -> None:
-    begun, both = threading.Barrier(2, timeout=10), threading.Barrier(3, timeout=10)
+    begun, both = threading.Barrier(2, timeout=60), threading.Barrier(3, timeout=60)
 
     def attempt(name: str) -> None:
         flight.begin(name, 1)

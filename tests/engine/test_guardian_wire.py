@@ -19,11 +19,19 @@ import trustme
 
 from backyard.embedded.binaries import find_binary
 from backyard.embedded.ports import free_port
+from backyard.engine import guardian_wire
 from backyard.engine.guardian_wire import RefusedError, Wire
 from backyard.engine.pulse import address_of
 from backyard.ledger.calls import Calls
 from backyard.ledger.keys import Keys
 from support.clean import wait_until
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test here is about how long a busy machine takes."""
+    monkeypatch.setattr(guardian_wire, "CONNECT", 60.0)
+    monkeypatch.setattr(guardian_wire, "ANSWER", 60.0)
 
 
 @pytest.fixture(scope="module")

@@ -351,12 +351,11 @@ def test_what_is_logged_is_kept(child: Child) -> None:
         assert [line["message"] for line in lines] == ["by the context", "by a library"]
 
 
-@pytest.mark.parametrize(("breaks", "long", "ran"), [("lost", 5.0, 2), ("refused", 60.0, 3)])
+@pytest.mark.parametrize(("breaks", "long", "ran"), [("lost", 5, {2, 3}), ("refused", 6_000, {3})])
 def test_outcomes_are_told_though_their_connection_broke(
-    child: Child, monkeypatch: pytest.MonkeyPatch, breaks: str, long: float, ran: int
+    child: Child, monkeypatch: pytest.MonkeyPatch, breaks: str, long: int, ran: set[int]
 ) -> None:
     """What has ended goes with the question for the next tasks, whose answer is read after those that run."""
-    monkeypatch.setattr(batch, "LONG", long)
     ledger = child.yard.ledger
     told: list[str] = []
     ours, others = socket.socketpair()
@@ -381,12 +380,14 @@ def test_outcomes_are_told_though_their_connection_broke(
             told.append(ctx.task_id)
             cut()
         elif number == 1:
-            wait_for_state(ledger, told[0], State.SUCCESS, patience=30)
+            monkeypatch.setattr(batch, "LONG", long)  # only now: on a busy machine the first may take long
+            wait_for_state(ledger, told[0], State.SUCCESS)
         return number
 
     ended = child.run("step", *(json.dumps({"number": number}) for number in range(3)), at_once=1)
     assert [(record.state, record.text("result")) for _, record in ended] == [
-        (State.SUCCESS, str(number)) for number in range(ran)
+        (State.SUCCESS, str(number)) for number in range(len(ended))
     ]
+    assert len(ended) in ran, "the last one goes back, unless the one before it ends as soon as its outcome is told"
     ours.close()
     others.close()

@@ -175,6 +175,7 @@ def test_a_cancelled_task_that_waits_for_a_limit_never_starts(yard: Backyard, wo
     held = hold(gate)
     tasks = submit(yard, "single", 5, gate=str(gate))
     wait_until(lambda: sum("parked" in yard.ledger.record(one).fields for one in tasks) == 4, "four are parked")
+    wait_until(lambda: started(gate), "the other one runs")
     (running,) = started(gate)
     waiting = [one for one in tasks if one != running]
     assert set(yard.cancel_sync(waiting[:2]).values()) == {"cancelled"}

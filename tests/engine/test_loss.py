@@ -181,7 +181,8 @@ def test_a_flush_does_not_end_a_worker(stage: Stage, workers: Start) -> None:
     assert worker.child.poll() is None, worker.output
 
 
-def test_two_workers_share_a_queue(stage: Stage, workers: Start, gate: Path) -> None:
+def test_two_workers_share_a_queue(environment: dict[str, str], stage: Stage, workers: Start, gate: Path) -> None:
+    environment["BACKYARD_LEASE"] = "10"  # neither loses it, however busy the machine is
     workers("--concurrency=1", "-n", "one")
     workers("--concurrency=1", "-n", "two")
     handles = [stage.typed.hold.submit_sync(str(gate), str(n)) for n in range(4)]

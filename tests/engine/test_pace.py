@@ -39,15 +39,17 @@ os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
 if not os.fork():
     while True:
         pass
-before, end = waited(), time.monotonic() + 1
-while time.monotonic() < end:
+begun = time.monotonic()
+before = waited()
+while time.monotonic() < begun + 1:
     pass
-print(waited() - before, flush=True)
+print(waited() - before, time.monotonic() - begun, flush=True)
 os.killpg(0, 9)
 """
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, start_new_session=True, check=False)
-    assert 0.1 < float(done.stdout) < 1
+    delay, whole = map(float, done.stdout.split())
+    assert 0.1 < delay < whole
 
 
 def test_where_the_system_does_not_say_nothing_was_waited(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -63,7 +65,7 @@ def test_what_others_had_of_the_processor_makes_no_task_long(child: Child, monke
     nap = '{"seconds": 0.02}'
     whole = [told[3] for told, _ in child.run("nap", nap, nap)]
     assert min(whole) > 0.01
-    said = iter([7.0, 7.015, 8.0])
+    said = iter([7.0, 7.015, 1_000.0])
     monkeypatch.setattr(batch, "waited", lambda: next(said))
     first, second = [told[3] for told, _ in child.run("nap", nap, nap)]
     assert first >= 0.005

@@ -39,8 +39,11 @@ def test_a_blocking_read_brings_no_more_than_there_is_room_for(stage: Stage, con
         keys = [stage.ledger.keys.queue("default", lane) for lane in ("again", *lanes)]
         held = [client.xpending(key, GROUP)["pending"] for key in keys]
         assert held == [0, 0, 0, 1]
+        acknowledged = 0
         while len(taken) < len(lanes):
-            taken[-1].ack()
+            if len(taken) > acknowledged:
+                taken[-1].ack()
+                acknowledged = len(taken)
             _drained(connection)
         assert {message.headers["id"] for message in taken} == set(ids)
         taken[-1].ack()

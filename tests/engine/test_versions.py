@@ -35,9 +35,9 @@ def run(environment: dict[str, str]) -> Iterator[Start]:
     """Start workers of a version."""
     started: list[Process] = []
 
-    def start(version: int, *options: str) -> Process:
+    def start(version: int, *options: str, lease: str = "10") -> Process:
         process = start_worker(
-            {**environment, "TEST_VERSION": str(version)},
+            {**environment, "BACKYARD_LEASE": lease, "TEST_VERSION": str(version)},
             "--concurrency=1",
             *options,
             target="support.versions:yard.celery",
@@ -95,7 +95,7 @@ def test_an_unknown_task_is_put_off_once_a_second_at_most(new: Backyard, run: St
 @pytest.mark.parametrize("young", ["none", "other queue", "draining", "dead"])
 def test_what_no_other_knows_is_set_aside(new: Backyard, run: Start, ledger: Ledger, young: str) -> None:
     if young != "none":
-        other = run(2, "-n", "young", *(("-Q", "other") if young == "other queue" else ()))
+        other = run(2, "-n", "young", *(("-Q", "other") if young == "other queue" else ()), lease="2")
         if young == "draining":
             new.drain(["young"], stay=True)
             wait_until(lambda: [one.state for one in new.workers()] == ["draining"], "it drains")

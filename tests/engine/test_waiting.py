@@ -24,14 +24,14 @@ def server_time(stage: Stage) -> float:
 
 def test_a_delay_is_waited_for_in_the_ledger(served: Stage) -> None:
     begun = server_time(served)
-    handle = served.typed.add.with_options(delay=0.4).submit_sync(1)
+    handle = served.typed.add.with_options(delay=2).submit_sync(1)
     view = handle.status_sync()
     assert view.state is State.SCHEDULED
     assert view.date_due is not None
     assert handle.result_sync(30) == 3
     started = handle.status_sync().date_started
     assert started is not None
-    assert started.timestamp() >= begun + 0.39
+    assert started.timestamp() >= begun + 1.99
     assert [state for state, _ in news_of(served.ledger, handle.task_id)] == [
         "SCHEDULED", "PENDING", "STARTED", "SUCCESS",
     ]  # fmt: skip
@@ -39,7 +39,7 @@ def test_a_delay_is_waited_for_in_the_ledger(served: Stage) -> None:
 
 def test_a_time_in_any_zone(served: Stage) -> None:
     zone = dt.timezone(dt.timedelta(hours=-9, minutes=-30))
-    at = dt.datetime.fromtimestamp(server_time(served) + 0.3, zone)
+    at = dt.datetime.fromtimestamp(server_time(served) + 2, zone)
     handle = served.typed.add.with_options(at=at).submit_sync(1)
     due = handle.status_sync().date_due
     assert due is not None
@@ -67,8 +67,8 @@ def test_what_expires_ends_in_failure_and_never_starts(served: Stage) -> None:
 
 
 def test_cancelled_while_scheduled_never_starts(served: Stage, gate: Path) -> None:
-    handle = served.typed.hold.with_options(delay=0.3).submit_sync(str(gate))
-    after = served.typed.add.with_options(delay=0.6).submit_sync(1)
+    handle = served.typed.hold.with_options(delay=2).submit_sync(str(gate))
+    after = served.typed.add.with_options(delay=2.3).submit_sync(1)
     assert handle.cancel_sync()
     assert after.result_sync(30) == 3
     assert handle.status_sync().state is State.REVOKED
@@ -109,7 +109,7 @@ def test_a_retry_that_was_cancelled_is_over(served: Stage, gate: Path) -> None:
     assert served.yard.handle(result.id).cancel_sync()
     assert result.state == "REVOKED"
     with pytest.raises(Exception, match="cancelled"):
-        result.get(timeout=5)
+        result.get(timeout=30)
     assert len(starts(gate)) == 1
 
 

@@ -123,7 +123,7 @@ class Client:
 
     def call(self, method: str, path: str, **more: Any) -> httpx2.Response:
         """Ask the API for anything else."""
-        return self._http.request(method, path, **more)
+        return self._http.request(method, path, **{"timeout": 90.0, **more})
 
     def adopt(self, task_id: str, name: str) -> None:
         """Note a task that was submitted by another way, and accepted."""

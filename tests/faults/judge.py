@@ -106,8 +106,8 @@ class Judge:
             self.check_empty()
         if self.site.keepers:
             self.check_history(news)
-        if self.expected.serving and (missing := self.site.serving(10)):
-            self.blame("I8", f"not serving 10 s later: {', '.join(missing)}")
+        if self.expected.serving and (missing := self.site.serving(60)):
+            self.blame("I8", f"not serving 60 s later: {', '.join(missing)}")
         return self.verdict
 
     def blame(self, invariant: str, what: str) -> None:

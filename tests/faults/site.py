@@ -112,7 +112,7 @@ class Site:
             **settings,
         }
         self.proxy = Proxy(self.server_port) if proxied else None
-        self.ledger = Ledger(self.server.url, self.environment["TEST_YARD"], events_kept=1_000_000)
+        self.ledger = Ledger(self.server.url, self.environment["TEST_YARD"], events_kept=1_000_000, timeout=30.0)
         #: Workers, and keepers beside them.
         self.crews: list[Crew] = []
         self.keepers: list[Crew] = []

@@ -25,7 +25,7 @@ from support.web import connect
 def site(tmp_path: Path) -> Iterator[Site]:
     """A server; workers are started by those who want them."""
     # A lease that is longer than the program takes to look.
-    made = Site(tmp_path, lease=10.0)
+    made = Site(tmp_path, lease=30.0)
     yield made
     made.close()
 

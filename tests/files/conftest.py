@@ -73,11 +73,15 @@ def contents(url: str, request: pytest.FixtureRequest) -> Callable[[], list[str]
 
     def of_folder() -> list[str]:
         top = Path(url)
-        return sorted(
-            str(path.relative_to(top))
-            for path in top.rglob("*")
-            if path.is_file() or (path.parent != top and not any(path.iterdir()))
-        )
+        while True:
+            try:
+                return sorted(
+                    str(path.relative_to(top))
+                    for path in top.rglob("*")
+                    if path.is_file() or (path.parent != top and not any(path.iterdir()))
+                )
+            except (FileNotFoundError, NotADirectoryError):
+                continue  # it went while it was looked at: an upload that ends takes its parts away
 
     def of_bucket() -> list[str]:
         client, bucket = request.getfixturevalue("s3"), url.split("/")[2]

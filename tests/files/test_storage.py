@@ -187,13 +187,13 @@ import os, signal, sys
 from backyard.core.errors import StorageUnavailableError
 from backyard.files import Files
 
-signal.alarm(30)
+signal.alarm(120)
 files = Files(sys.argv[1])
 if sys.argv[2] == "used":
     files.save_artifact("parent", "a", b"data")
 child = os.fork()
 if child == 0:
-    signal.alarm(30)
+    signal.alarm(120)
     try:
         files.save_artifact("child", "a", b"data")
     except StorageUnavailableError as error:

@@ -174,7 +174,7 @@ def test_keepers_that_are_killed_in_the_middle(environment: dict[str, str], new_
     first, second = start_keeper(environment), start_keeper(environment)
     try:
         await_recorded(new_yard.ledger)
-        plan = OperationPlan.model_validate({"verb": "rerun", "everything": True, "options": {"rate": 200}})
+        plan = OperationPlan.model_validate({"verb": "rerun", "everything": True, "options": {"rate": 50}})
         operations.create(new_yard.history, "o", plan, actor="me", now=1)
 
         def seen() -> Operation:

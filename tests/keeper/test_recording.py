@@ -110,8 +110,7 @@ def test_keepers_take_over_and_double_nothing(
         for _ in range(3):
             made = [new_yard.celery.send_task("add", kwargs={"a": number}) for number in range(50)]
             total += len(made)
-            wait_until(lambda: leader_of(ledger, keepers) is not None, "one of them leads")
-            victim = leader_of(ledger, keepers)
+            victim = wait_until(lambda: leader_of(ledger, keepers), "one of them leads")
             assert victim is not None
             victim.kill()
             victim.stop()

@@ -158,7 +158,9 @@ class Year:
         return begin, begin + length
 
     def _yard(self, environment: dict[str, str]) -> Backyard:
-        yard = Backyard(environment["TEST_YARD"], settings=Settings(redis_url=environment["BACKYARD_REDIS_URL"]))
+        yard = Backyard(
+            environment["TEST_YARD"], settings=Settings(redis_url=environment["BACKYARD_REDIS_URL"], redis_timeout=30)
+        )
         yard.task(report)
         return yard
 

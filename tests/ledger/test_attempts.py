@@ -128,9 +128,9 @@ def test_move_writes_record_and_event_and_publishes(bench: Bench, verb: Verb, st
     task_id, _ = bench.running()
     with bench.client.pubsub() as channel:
         channel.subscribe(bench.keys.task(task_id))
-        assert channel.get_message(timeout=5)["type"] == "subscribe"
+        assert channel.get_message(timeout=60)["type"] == "subscribe"
         moved = bench.move(verb, task_id, 1, event="news", data='{"n":1}', fields={"note": "x"})
-        published = channel.get_message(timeout=5)
+        published = channel.get_message(timeout=60)
     assert moved == Moved("moved", state, 1)
     raw = bench.raw(task_id)
     assert (raw["state"], raw["note"]) == (state, "x")
@@ -150,9 +150,9 @@ def test_ids_with_any_characters_are_published_whole(bench: Bench) -> None:
     bench.submit(task_id)
     with bench.client.pubsub() as channel:
         channel.subscribe(bench.keys.task(task_id))
-        assert channel.get_message(timeout=5)["type"] == "subscribe"
+        assert channel.get_message(timeout=60)["type"] == "subscribe"
         bench.cancel(task_id)
-        assert json.loads(channel.get_message(timeout=5)["data"])["task_id"] == task_id
+        assert json.loads(channel.get_message(timeout=60)["data"])["task_id"] == task_id
 
 
 @pytest.mark.parametrize("attempt", [0, 1, 3])

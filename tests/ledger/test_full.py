@@ -24,7 +24,7 @@ from support.bench import Bench, bench_of
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
     """A bench on a server of its own, which has memory again in the end."""
-    with EmbeddedServer(tmp_path / "data") as server, bench_of(server.url) as bench:
+    with EmbeddedServer(tmp_path / "data", appendfsync="no") as server, bench_of(server.url) as bench:
         yield bench
         bench.client.config_set("maxmemory", 0)
         bench.check_nothing_lost()

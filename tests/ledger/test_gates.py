@@ -39,8 +39,8 @@ def pass_time(bench: Bench, hours: float) -> None:
 
 def check_gates_shut(bench: Bench) -> None:
     assert bench.client.hgetall(f"{bench.keys.prefix}gates") == {}
-    assert list(bench.client.scan_iter(f"{bench.keys.prefix}slots:*")) == []
-    assert list(bench.client.scan_iter(f"{bench.keys.prefix}parked*")) == []
+    assert list(bench.client.scan_iter(f"{bench.keys.prefix}slots:*", 1_000)) == []
+    assert list(bench.client.scan_iter(f"{bench.keys.prefix}parked*", 1_000)) == []
 
 
 # -- rates --------------------------------------------------------------------------------------------------------

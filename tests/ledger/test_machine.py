@@ -92,7 +92,7 @@ class Workers(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.bench = Bench(Ledger(self.url, f"m{uuid.uuid4().hex[:12]}"))
+        self.bench = Bench(Ledger(self.url, f"m{uuid.uuid4().hex[:12]}", timeout=30.0))
         self.tasks: dict[str, Task] = {}
         self.hands: list[Delivery] = []
 

@@ -87,11 +87,11 @@ def test_all_news_is_published_but_that_of_a_birth(bench: Bench) -> None:
     with bench.client.pubsub(ignore_subscribe_messages=True) as heard:
         heard.subscribe(*channels)
         for _ in channels:
-            heard.get_message(timeout=5)
+            heard.get_message(timeout=60)
         _, taken = bench.running("t")
         bench.move(Verb.SUCCEED, "t", 1)
         bench.run(bench.calls.acknowledge([taken.place]))
-        rows = [heard.get_message(timeout=5) for _ in range(4)]
+        rows = [heard.get_message(timeout=60) for _ in range(4)]
         assert heard.get_message(timeout=0) is None
     states = ["PENDING", "STARTED", "SUCCESS"]
     assert bench.states("t") == states
@@ -109,7 +109,8 @@ def test_what_lives_beside_a_record_ends_with_it(bench: Bench, kinds: tuple[str,
     beside = [f"{bench.keys.prefix}{kind}:t" for kind in kinds]
     assert {bench.client.ttl(key) for key in beside} == {-1}
     bench.move(Verb.SUCCEED, "t", 1)
-    assert {bench.client.ttl(key) for key in beside} == {bench.client.ttl(bench.keys.task("t"))}
+    left = bench.client.ttl(bench.keys.task("t"))
+    assert all(0 <= left - bench.client.ttl(key) <= 60 for key in beside), "they are read one after the other"
     bench.run(bench.calls.acknowledge([taken.place]))
 
 

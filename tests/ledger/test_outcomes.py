@@ -179,7 +179,7 @@ def test_silent_wait_asks_whether_the_server_is_there(bench: Bench, monkeypatch:
 
 
 def test_server_that_goes_and_comes_back(tmp_path: Path) -> None:
-    with EmbeddedServer(tmp_path / "data") as server, bench_of(server.url) as bench:
+    with EmbeddedServer(tmp_path / "data", appendfsync="no") as server, bench_of(server.url) as bench:
         task_id, _ = bench.running()
         kept = Ledger(server.url, bench.keys.yard)
         assert kept.outcomes.wait(task_id, 0.01) is None

@@ -74,7 +74,7 @@ def test_group_is_made_again(bench: Bench, loss: str) -> None:
     bench.take()
     key = bench.keys.queue("q", "normal")
     if loss == "flush":
-        for name in bench.client.scan_iter(f"{bench.keys.prefix}*"):
+        for name in bench.client.scan_iter(f"{bench.keys.prefix}*", 1_000):
             bench.client.delete(name)  # FLUSHDB, as far as this yard goes: the server is shared
     elif loss == "delete":
         bench.client.delete(key)

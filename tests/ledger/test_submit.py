@@ -205,13 +205,13 @@ def test_racing_submits_of_one_id_make_one_task(bench: Bench) -> None:
     gate = threading.Barrier(8)
 
     def submit() -> None:
-        gate.wait(10)
+        gate.wait(60)
         outcomes.append(bench.submit("a", once="k", fingerprint="f", once_lifetime=60).outcome)
 
     threads = [threading.Thread(target=submit) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert sorted(outcomes) == ["created"] + ["exists"] * 7
     assert len(bench.take(most=10)) == 1

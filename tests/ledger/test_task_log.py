@@ -19,7 +19,7 @@ class Slow(Ledger):
     """A ledger whose answers wait for a gate; how many lines came with each call is noted."""
 
     def __init__(self, bench: Bench) -> None:
-        super().__init__(bench.ledger.url, bench.keys.yard)
+        super().__init__(bench.ledger.url, bench.keys.yard, timeout=30.0)
         self.gate = threading.Event()
         self.sizes: list[int] = []
 

@@ -40,7 +40,10 @@ def stack(folder: Path, *arguments: str) -> Iterator[str]:
 
 def environment(folder: Path) -> dict[str, str]:
     data = str(folder / "data")
-    return {"PYTHONPATH": str(folder), "BACKYARD_DATA_DIR": data, "BACKYARD_REDIS_URL": "", "REDIS_URL": ""}
+    return {
+        "PYTHONPATH": str(folder), "BACKYARD_DATA_DIR": data, "BACKYARD_REDIS_URL": "", "REDIS_URL": "",
+        "BACKYARD_BACKGROUND_NICE": "0",  # a keeper that stands back is starved by other tests
+    }  # fmt: skip
 
 
 def run(folder: Path, program: str) -> str:

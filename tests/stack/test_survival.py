@@ -110,6 +110,8 @@ def _fill(stack: Stack, gate: Path) -> tuple[str, list[str], str]:
     _until(lambda: _state(stack, saved) == "SUCCESS", "the artifact is saved")
     waiting = [stack.call("POST", "/tasks/wait_for", {"gate": str(gate), "note": str(n)})["task_id"] for n in range(6)]
     _until(lambda: sum(_state(stack, one) == "STARTED" for one in waiting) == 2, "two tasks run")
+    noted = Path(f"{gate}.starts")
+    _until(lambda: noted.exists() and len(noted.read_text().splitlines()) == 2, "both have noted it")
     later = stack.call("POST", "/tasks/add?delay=1", {"a": 1})["task_id"]
     return saved, waiting, later
 

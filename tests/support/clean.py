@@ -80,7 +80,7 @@ def leftovers(ledger: Ledger, leases: int) -> list[str]:
     return left
 
 
-def assert_clean(ledger: Ledger, leases: int = 1, patience: float = 20.0) -> None:
+def assert_clean(ledger: Ledger, leases: int = 1, patience: float = PATIENCE) -> None:
     """Fail unless all is over and nothing is left behind: an outcome is stored just before its entry goes.
 
     Args:

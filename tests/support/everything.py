@@ -16,7 +16,7 @@ from support.keepers import start_keeper
 from support.own_tasks import new_tag
 from support.processes import make_environment, running_api, start_worker
 from support.receiver import receiving
-from support.web import connect, final, until
+from support.web import await_history, connect, final, until
 
 #: A name that no line can be broken at.
 LONG = "a-name-without-an-end-" * 6
@@ -55,7 +55,7 @@ def everything(server_url: str, folder: Path) -> Iterator[Everything]:
             pages |= _letter(client, environment)
             pages |= _others(client, receiver.url)
             pages |= _plain(client)
-            client.get("/tasks", params={"fresh": True, "limit": 1})
+            await_history(client)
             yield Everything(api.url, environment, pages)
     finally:
         worker.end()
@@ -84,6 +84,7 @@ def _tasks(client: httpx2.Client, folder: Path) -> dict[str, list[str]]:
     until(lambda: client.get(f"/tasks/{running}").json()["state"] == "PROGRESS", "it runs")
     fingerprint = client.get(f"/tasks/{failed}").json()["failure"]["fingerprint"]
     until(lambda: client.get(f"/errors/{fingerprint}").status_code == 200, "the history has the cause")
+    await_history(client)
     begun = client.post("/operations", json={"verb": "cancel", "filter": {"task_id": [cancelled, succeeded]}})
     operation = begun.headers["location"]
     until(lambda: client.get(operation).json()["date_done"], "the operation is over")

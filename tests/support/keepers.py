@@ -10,6 +10,7 @@ from backyard.core.news import event_order
 from backyard.history.database import History
 from backyard.history.queries import task_of
 from backyard.ledger.ledger import Ledger
+from support.clean import wait_until
 from support.processes import Process
 
 PATIENCE = 60.0
@@ -24,6 +25,15 @@ def start_keeper(environment: Mapping[str, str], target: str = "support.yard:yar
         keeper.stop()
         raise
     return keeper
+
+
+def await_begun(environment: Mapping[str, str]) -> None:
+    """Wait until a keeper has said how far the history is: before that, there is none for whoever asks."""
+    ledger = Ledger(environment["BACKYARD_REDIS_URL"], environment["TEST_YARD"])
+    try:
+        wait_until(lambda: ledger.run(ledger.calls.recorded()) is not None, "the keeper has begun")
+    finally:
+        ledger.close()
 
 
 def await_recorded(ledger: Ledger, patience: float = PATIENCE) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -61,14 +62,19 @@ def audit(url: str) -> tuple[dict[str, int], list[str]]:
         "--disable-full-page-screenshot", "--no-enable-error-reporting", f"--max-wait-for-load={LOADED}",
     ]  # fmt: skip
     for _ in range(TRIES):
-        report = subprocess.run(
-            command, env={**os.environ, "CHROME_PATH": chromium()}, capture_output=True, text=True, timeout=PATIENCE,
-            check=False,
-        )  # fmt: skip
-        if report.returncode == 0:
+        with subprocess.Popen(
+            command, env={**os.environ, "CHROME_PATH": chromium()}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, start_new_session=True,
+        ) as child:  # fmt: skip
+            try:
+                report, complaint = child.communicate(timeout=PATIENCE)
+            except subprocess.TimeoutExpired:
+                os.killpg(child.pid, signal.SIGKILL)  # its browser as well
+                report, complaint = child.communicate()
+        if child.returncode == 0:
             break
-    assert report.returncode == 0, report.stderr
-    found: dict[str, Any] = json.loads(report.stdout)
+    assert child.returncode == 0, complaint
+    found: dict[str, Any] = json.loads(report)
     scores = {name: round(100 * found["categories"][name]["score"]) for name in CATEGORIES}
     wishes = [
         f"{name}: {one['title']} {json.dumps(one.get('details', {}).get('items', []))[:300]}"

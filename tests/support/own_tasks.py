@@ -7,6 +7,8 @@ from typing import Any
 
 import httpx2
 
+from support.web import await_history
+
 
 def new_tag() -> str:
     """Return a tag that no other test has."""
@@ -23,7 +25,8 @@ def submit(client: httpx2.Client, tag: str, name: str = "add", input: Any = None
 
 def recorded(client: httpx2.Client, tag: str, count: int) -> None:
     """See that the history has the tasks of a tag."""
-    found = client.get("/tasks", params={"tag": tag, "fresh": True, "limit": 500})
+    await_history(client)
+    found = client.get("/tasks", params={"tag": tag, "limit": 500})
     assert len(found.json()) == count, found.text
 
 

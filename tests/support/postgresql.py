@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import signal
 import subprocess
 import tempfile
 import time
@@ -39,7 +40,7 @@ def running_postgresql() -> Iterator[str]:
     """Run a server for a while; gives the URL of a database of it."""
     # A name that is short enough for a socket, in a place that its user may enter.
     with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp", ignore_cleanup_errors=True) as place:
-        folder, programs, port = Path(place), binaries(), free_port()
+        folder, programs = Path(place), binaries()
         user = _user()
         if user is not None:
             os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
@@ -49,6 +50,7 @@ def running_postgresql() -> Iterator[str]:
             user=user, env=environment, capture_output=True, text=True, check=False, cwd=place,
         )  # fmt: skip
         assert made.returncode == 0, f"PostgreSQL cannot make its files: {made.stderr}"
+        port = free_port()
         server = subprocess.Popen(
             [
                 programs / "postgres", "-D", folder / "data", "-p", str(port), "-k", place, "-c",
@@ -61,7 +63,7 @@ def running_postgresql() -> Iterator[str]:
             _await(url, server)
             yield url
         finally:
-            server.terminate()
+            server.send_signal(signal.SIGINT)  # it ends though somebody is still connected
             server.wait(30)
 
 

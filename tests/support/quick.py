@@ -9,7 +9,7 @@ from pathlib import Path
 from celery.exceptions import Ignore, Reject
 
 from backyard import Backyard, Context, Retry, Settings
-from support.trials import note, wait_for_file
+from support.trials import note, starts, wait_for_file
 
 TARGET = "support.quick:yard.celery"
 
@@ -19,8 +19,9 @@ def define(yard: Backyard) -> Backyard:
 
     @yard.task(retries=2, backoff=0.01)
     def step(ctx: Context, gate: str, what: str = "go", number: int = 0) -> int:
+        # Runs, not attempts: what was begun in a batch and goes back unrun begins with the next one.
+        first = what == "go" or str(number) not in [before for before, *_ in starts(gate)]
         note(gate, f"{number} {ctx.attempt} {os.getpid()}")
-        first = ctx.attempt == 1
         if what == "wait" or (what == "wait once" and first):
             wait_for_file(gate)
         elif what == "die" or (what == "die once" and first):

@@ -198,9 +198,11 @@ def everything(client: Any, yard: str) -> bytes:
     parts: list[bytes] = []
     for key in client.scan_iter(match=f"*{yard}*", count=1000):
         kind = client.type(key)
+        if kind == b"none":  # it has ended since it was named: a lease, a lead
+            continue
         parts.append(key)
         if kind == b"string":
-            parts.append(client.get(key))
+            parts.append(client.get(key) or b"")
         elif kind == b"hash":
             parts += [part for pair in client.hgetall(key).items() for part in pair]
         elif kind == b"list":

@@ -83,7 +83,8 @@ class Stack:
     def part(self, role: str, *traits: str, **options: Any) -> dict[str, Any]:
         program = self.folder / "part.py"
         program.write_text(PART)
-        return {"role": role, "command": [sys.executable, str(program), role, str(self.journal), *traits], **options}
+        command = [sys.executable, str(program), role, str(self.journal), *traits]
+        return {"role": role, "command": command, "grace": 60.0, **options}
 
     def start(self, *parts: dict[str, Any], **options: Any) -> None:
         self.journal.touch()

@@ -123,12 +123,12 @@ def wrong_result() -> int:
     return "not a number"  # type: ignore[return-value]  # on purpose
 
 
-@typed_trial(timeout=0.3)
+@typed_trial(timeout=1)  # so that it has begun before, on any machine
 def too_slow() -> None:
     time.sleep(60)
 
 
-@typed_trial(timeout=0.3, retries=1, backoff=0.01)
+@typed_trial(timeout=1, retries=1, backoff=0.01)
 def stubborn(ctx: Context, gate: str) -> None:
     note(gate, f"{os.getpid()} {ctx.attempt}")
     while True:
@@ -138,7 +138,7 @@ def stubborn(ctx: Context, gate: str) -> None:
             continue
 
 
-@typed_trial(timeout=0.3)
+@typed_trial(timeout=1)
 async def too_slow_async(gate: str) -> None:
     try:
         await asyncio.sleep(60)

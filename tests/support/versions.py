@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from backyard import Backyard
-from support.trials import note
+from support.trials import note, wait_for_file
 
 VERSION = int(os.environ.get("TEST_VERSION", "1"))
 yard = Backyard(os.environ.get("TEST_YARD", "versions"))
@@ -35,8 +34,8 @@ def define(yard: Backyard, version: int) -> None:
         def fresh(gate: str) -> int:
             if gate:
                 note(gate, str(os.getpid()))
-            while gate and not Path(gate).exists():
-                pass
+            if gate:
+                wait_for_file(gate)
             return version
 
 

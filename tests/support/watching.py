@@ -9,7 +9,7 @@ from typing import Any
 from backyard.core.news import News
 from backyard.core.states import Verb
 from backyard.ledger.feed import Feed
-from support.bench import Bench
+from support.bench import Bench, listeners
 
 PATIENCE = 30  # seconds after which a wait counts as one that never ends
 
@@ -84,5 +84,6 @@ def channels(bench: Bench) -> list[str]:
     return list(bench.client.pubsub_channels(f"{bench.keys.prefix}*"))
 
 
-def subscribers(bench: Bench) -> list[dict[str, str]]:
-    return [one for one in bench.client.client_list() if int(one["sub"]) > 0]
+def subscribers(bench: Bench) -> list[str]:
+    """Return the connections that listen since the bench was made: the server is shared with other tests."""
+    return [one for one in listeners(bench) if one not in bench.strangers]

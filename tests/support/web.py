@@ -58,6 +58,11 @@ def until(check: Callable[[], Any], what: str) -> Any:
     return found
 
 
+def await_history(client: httpx2.Client) -> None:
+    """Wait until the history has what has happened so far; a keeper may lag for longer than one request waits."""
+    until(lambda: client.get("/tasks", params={"fresh": "true", "limit": 1}).status_code == 200, "the history is fresh")
+
+
 class Event:
     """One Server-Sent Event, read by the rules of the standard."""
 

@@ -52,10 +52,15 @@ async def echo_async(value: int) -> tuple[int, int]:
 
 
 @yard.task(queue="slow")
-def steps(ctx: Context, count: int = Field(ge=1, le=10_000), pause: float = 0.0) -> int:
-    """Report progress step by step."""
-    for _ in ctx.track(range(count), message="stepping"):
+def steps(ctx: Context, count: int = Field(ge=1, le=10_000), pause: float = 0.0, until: str = "") -> int:
+    """Report progress step by step.
+
+    It ends before its time when there is a file, where one is named.
+    """
+    for done, _ in enumerate(ctx.track(range(count), message="stepping"), 1):
         time.sleep(pause)
+        if until and Path(until).exists():
+            return done
     return count
 
 

@@ -58,7 +58,8 @@ def _kinds(task_id: str) -> dict[str, bytes]:
 
 @scenario("18", "malformed entries (a dozen kinds), unknown task name", commit=True)
 def malformed(run: Run) -> None:
-    with run.deployed(1) as (site, client):
+    # A lease so long that what waits for one is found, however busy the machine is.
+    with run.deployed(1, lease=30.0) as (site, client):
         crew = site.crews[0]
         pid = crew.pid
         client.submit("work")
@@ -71,9 +72,9 @@ def malformed(run: Run) -> None:
                     client.adopt(task_id, "work")
                 begun = time.monotonic()
                 following = client.submit("work")
-                client.call("GET", f"/tasks/{following.task_id}", params={"wait": 20})
+                client.call("GET", f"/tasks/{following.task_id}", params={"wait": 30})
                 took = time.monotonic() - begun
-                run.demand(took <= 2, f"{kind}: the next task took {took:.1f} s")
+                run.demand(took <= 10, f"{kind}: the next task took {took:.1f} s")
                 aside += 1
                 wait_until(lambda aside=aside: site.client.xlen(site.key("dead")) == aside, f"{kind} is kept aside")  # type: ignore[misc]
                 if recorded:
