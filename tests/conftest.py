@@ -23,12 +23,29 @@ hypothesis.settings.register_profile("backyard", deadline=None)
 hypothesis.settings.load_profile("backyard")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each process that runs tests a session of its own.
+
+    Linux shares the processors out by session: all of these together would have as much as one of the many workers,
+    keepers and browsers that they start, and wait for seconds between a question and a look at its answer.
+    """
+    if hasattr(config, "workerinput"):
+        with contextlib.suppress(OSError):
+            os.setsid()
+        prefer(os.getpid())
+
+
+def prefer(pid: int) -> None:
+    """Let a process's session go before others, where we may; see autogroups in sched(7)."""
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{pid}/autogroup").write_text("-10")
+
+
 @pytest.fixture(scope="session")
 def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a real Redis-compatible server, shared by this process's tests; each uses a yard of another name."""
     with EmbeddedServer(tmp_path_factory.mktemp("server") / "data", appendfsync="no") as server:
-        with contextlib.suppress(OSError):  # where we may: no test but those of it is about a server that gets no turn
-            os.setpriority(os.PRIO_PROCESS, server.pid or 0, -10)
+        prefer(server.pid or 0)
         yield server.url
 
 
