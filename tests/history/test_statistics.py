@@ -48,6 +48,8 @@ def test_percentiles_are_those_of_the_durations() -> None:
 def test_times_are_answered_by_minutes_by_hours_and_by_days() -> None:
     ranges = (900, 2 * 3_600, 2 * 3_600 + 1, 8 * 86_400, 30 * 86_400)
     assert [resolution_for(seconds) for seconds in ranges] == [60, 60, 3_600, 3_600, 86_400]
+    ranges = (2 * 3_600, 6 * 3_600, 6 * 3_600 + 1, 8 * 86_400, 30 * 86_400)
+    assert [resolution_for(seconds, charted=True) for seconds in ranges] == [60, 60, 3_600, 3_600, 86_400]
 
 
 @pytest.mark.parametrize(
@@ -55,6 +57,7 @@ def test_times_are_answered_by_minutes_by_hours_and_by_days() -> None:
     [
         (START, START + HOUR, 60, 1),
         (START, START + 2 * HOUR, 60, 2),
+        (START, START + 6 * HOUR, 120, 6),
         (START, START + DAY, 3_600, 24),
         (START + 6 * HOUR, START + DAY, 3_600, 18),
         (START - 29 * DAY, START + DAY, 86_400, 24),
