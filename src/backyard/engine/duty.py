@@ -10,6 +10,7 @@ from celery import bootsteps
 
 from backyard.core.errors import PoolError
 from backyard.core.worker import WorkerState
+from backyard.engine import forks
 from backyard.engine.alive import SignOfLife
 from backyard.engine.intake import intake
 from backyard.engine.pools import require_time_limits
@@ -42,6 +43,7 @@ class Duty(bootsteps.StartStopStep):
         self.departure = Departure(worker, self.presence, settings.stop_grace)
         self.sign = self.sign_of_life(settings.alive_file) if settings.alive_file else None
         self.solo = pool == "solo"
+        forks.install()
 
     def sign_of_life(self, path: Path) -> SignOfLife:
         """Return the sign of life, written with each beat."""
