@@ -32,20 +32,15 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         with contextlib.suppress(OSError):
             os.setsid()
-        prefer(os.getpid())
-
-
-def prefer(pid: int) -> None:
-    """Let a process's session go before others, where we may; see autogroups in sched(7)."""
-    with contextlib.suppress(OSError):
-        Path(f"/proc/{pid}/autogroup").write_text("-10")
 
 
 @pytest.fixture(scope="session")
 def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a real Redis-compatible server, shared by this process's tests; each uses a yard of another name."""
     with EmbeddedServer(tmp_path_factory.mktemp("server") / "data", appendfsync="no") as server:
-        prefer(server.pid or 0)
+        # Its answers take no time, and many wait for them; see autogroups in sched(7).
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{server.pid}/autogroup").write_text("-10")
         yield server.url
 
 

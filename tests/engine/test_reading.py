@@ -78,7 +78,8 @@ def test_a_worker_tells_what_waits_for_its_time(stage: Stage, workers: Callable[
     later = stage.plain.multiply.apply_async((2,), {"y": 3}, eta=at)
     typed = stage.typed.add.with_options(delay=3_600).submit_sync(1)
     elsewhere = stage.plain.multiply.apply_async((2, 3), queue="elsewhere", countdown=3_600)
-    (rows,) = stage.yard.celery.control.inspect(timeout=10, limit=1).scheduled().values()
+    inspect = stage.yard.celery.control.inspect(timeout=2, limit=1)
+    (rows,) = wait_until(inspect.scheduled, "the worker answers").values()
     found = {row["request"]["id"]: row for row in rows}
     assert set(found) == {later.id, typed.task_id}, f"and not {elsewhere.id}, which others run"
     row = found[later.id]
