@@ -15,7 +15,7 @@ from support.stage import Stage
 
 
 def test_a_new_process_waits_for_no_lock_of_its_parents_threads(stage: Stage, workers: Callable[..., Process]) -> None:
-    """A chord is joined through a property with a lock, which the parent's threads look at when they tell the canvas."""
+    """A chord is joined through a property with a lock, which its parent's threads hold as they tell the canvas."""
     worker = workers("--concurrency=1", "--hostname=w@h")
     main = worker.child.pid
 
