@@ -41,7 +41,7 @@ def measure(stage: Stage, contender: Contender, number: int) -> dict[str, Any]:
         began, before = time.time(), marks.done()
         used = [cpu_of(workers), cpu_of(companions), stage.server_cpu()]
         await_marks(marks, number, workers)
-        seconds = last_outcome(stage, contender, number) - began
+        seconds = max(0.001, last_outcome(stage, contender, number) - began)
         parts = [cpu_of(workers), cpu_of(companions), stage.server_cpu()]
         marks.check()
         tasks = max(1, number - before)  # of a few, all may have run before the first look

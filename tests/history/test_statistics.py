@@ -5,7 +5,7 @@ import pytest
 from backyard.history.database import History
 from backyard.history.histogram import bucket_of, middle_of, percentile
 from backyard.history.recorder import Recorder
-from backyard.history.statistics import definitions_of, errors_of, resolution_for, series_of
+from backyard.history.statistics import definitions_of, errors_of, resolution_for, series_of, total_and_series
 from support.news import Teller
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
@@ -49,7 +49,7 @@ def test_times_are_answered_by_minutes_by_hours_and_by_days() -> None:
     ranges = (900, 2 * 3_600, 2 * 3_600 + 1, 8 * 86_400, 30 * 86_400)
     assert [resolution_for(seconds) for seconds in ranges] == [60, 60, 3_600, 3_600, 86_400]
     ranges = (2 * 3_600, 6 * 3_600, 6 * 3_600 + 1, 8 * 86_400, 30 * 86_400)
-    assert [resolution_for(seconds, charted=True) for seconds in ranges] == [60, 60, 3_600, 3_600, 86_400]
+    assert [resolution_for(seconds, fine=True) for seconds in ranges] == [60, 60, 3_600, 3_600, 86_400]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_times_are_answered_by_minutes_by_hours_and_by_days() -> None:
     [
         (START, START + HOUR, 60, 1),
         (START, START + 2 * HOUR, 60, 2),
-        (START, START + 6 * HOUR, 120, 6),
+        (START, START + 6 * HOUR, 3_600, 6),
         (START, START + DAY, 3_600, 24),
         (START + 6 * HOUR, START + DAY, 3_600, 18),
         (START - 29 * DAY, START + DAY, 86_400, 24),
@@ -73,6 +73,16 @@ def test_a_chart_has_each_task_once(day: History, since: int, until: int, step: 
     total, by_name = definitions_of(day, since, until)
     assert total["submitted"] == sum(one["submitted"] for one in by_name.values()) == submitted
     assert total["succeeded"] + total["failed"] == submitted
+
+
+def test_six_hours_of_the_yard_or_of_one_definition_are_drawn_by_minutes(day: History) -> None:
+    since, until = START + HOUR // 2, START + 13 * HOUR // 2
+    total, step, points = total_and_series(day, since, until)
+    assert (step, len(points)) == (120, 180)
+    assert total["submitted"] == sum(point["submitted"] for point in points) == 6
+    step, points = series_of(day, since, until, ["mail"])
+    assert step == 120
+    assert definitions_of(day, since, until, ["mail"])[0]["submitted"] == sum(point["submitted"] for point in points)
 
 
 def test_a_point_stands_where_its_task_does(day: History) -> None:

@@ -20,8 +20,8 @@ from backyard.history.views import loaded, moment
 POINTS: Final = 200
 #: The longest time, in seconds, that is answered by minutes, by hours; longer ones by days.
 _FINE: Final = ((RESOLUTIONS[0], 2 * 3_600), (RESOLUTIONS[1], 8 * 86_400))
-#: The same for a chart, which has one row a period: six hours are no seven bars.
-_CHARTED: Final = ((RESOLUTIONS[0], 6 * 3_600), _FINE[1])
+#: The same where there is one row a period: six hours are no seven bars.
+_FINER: Final = ((RESOLUTIONS[0], 6 * 3_600), _FINE[1])
 _SHARES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
@@ -65,14 +65,14 @@ def _percentiles(histogram: Mapping[str, int]) -> dict[str, float | None]:
     return {name: None if value is None else round(value / 1000, 4) for name, value in found.items()}
 
 
-def resolution_for(seconds: float, *, charted: bool = False) -> int:
+def resolution_for(seconds: float, *, fine: bool = False) -> int:
     """Return the seconds of the periods by which a time is answered.
 
     Args:
         seconds: How long it is.
-        charted: Whether for a chart of the yard or of one definition, which takes few rows.
+        fine: Whether of the yard as a whole or of one definition, which takes one row a period.
     """
-    longest = _CHARTED if charted else _FINE
+    longest = _FINER if fine else _FINE
     return next((resolution for resolution, most in longest if seconds <= most), RESOLUTIONS[-1])
 
 
@@ -88,12 +88,13 @@ def series_of(history: History, since: int, until: int, names: Sequence[str] = (
     Raises:
         HistoryUnavailableError: The database is away.
     """
-    _, step, points = total_and_series(history, since, until, names)
+    # By the same periods as the sums of definitions that are shown beside it.
+    _, step, points = total_and_series(history, since, until, names, fine=len(names) == 1)
     return step, points
 
 
 def total_and_series(
-    history: History, since: int, until: int, names: Sequence[str] = (), most: int = POINTS
+    history: History, since: int, until: int, names: Sequence[str] = (), most: int = POINTS, *, fine: bool = True
 ) -> tuple[dict[str, Any], int, list[dict[str, Any]]]:
     """Return what happened in a time as :func:`series_of` does, and the sum of its points before that.
 
@@ -103,11 +104,12 @@ def total_and_series(
         until: Its end.
         names: Of these definitions; none is all.
         most: Points at most, about.
+        fine: See :func:`resolution_for`.
 
     Raises:
         HistoryUnavailableError: The database is away.
     """
-    resolution = resolution_for((until - since) / 1000, charted=len(names) <= 1)
+    resolution = resolution_for((until - since) / 1000, fine=fine)
     step = resolution * max(1, -(-(until - since) // (resolution * 1000 * most))) * 1000
     first = since // step * step
     points = {at: Sum() for at in range(first, until, step)}
@@ -125,7 +127,7 @@ def definitions_of(
     Raises:
         HistoryUnavailableError: The database is away.
     """
-    resolution = resolution_for((until - since) / 1000, charted=len(names) == 1)
+    resolution = resolution_for((until - since) / 1000, fine=len(names) == 1)
     sums = defaultdict[str, Sum](Sum)
     for row in _rows(history, rollups, resolution, since // (resolution * 1000) * resolution * 1000, until, names):
         sums[row["name"]].add(row)
